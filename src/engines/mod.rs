@@ -1,0 +1,3 @@
+//! The engines: pure functions over typed inputs, with no clock and no I/O.
+
+pub mod state;

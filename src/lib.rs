@@ -40,3 +40,4 @@
 pub mod clock;
 pub mod engines;
 pub mod json;
+pub mod protocol;

@@ -41,3 +41,4 @@ pub mod clock;
 pub mod engines;
 pub mod json;
 pub mod protocol;
+pub mod supervisor;

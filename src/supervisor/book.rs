@@ -1,0 +1,212 @@
+//! The state, twice: as the disk has it, and as it will be once all that was
+//! sent to the disk has arrived there.
+//!
+//! Requests are applied to the speculative [`Doc`] at once and answered later,
+//! after their commit. Both docs share all the structure they have in common,
+//! so keeping two costs what differs between them. When a transaction fails,
+//! [`Book::revert`] drops the speculation and the requests run again.
+//!
+//! Also kept here, because it moves with the state: which checkpoint is the
+//! last, how long the journal's tail after it is, and which idempotency keys
+//! have been seen.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::io::{CheckpointInfo, KeyHash, Restored};
+use crate::clock::Mono;
+use crate::engines::state::Node;
+
+/// Keys remembered at most.
+pub const KEYS_MAX: usize = 65_536;
+/// Keys are remembered for so long at most.
+pub const KEYS_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A tail of at least this size, and larger than the last checkpoint, brings
+/// the next one at once …
+const TAIL_AT_ONCE_BYTES: u64 = 1024 * 1024;
+/// … and one of this size, and larger than a quarter of it, brings it …
+const TAIL_IN_TIME_BYTES: u64 = 64 * 1024;
+/// … after this time: a storage card is not to be worn by whole snapshots.
+const TAIL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The state at a version, with what moves along with it.
+#[derive(Debug, Clone)]
+pub struct Doc {
+    /// The state.
+    pub root: Node,
+    /// Its version.
+    pub version: u64,
+    /// Number and version of the newest checkpoint.
+    pub checkpoint: Option<(u64, u64)>,
+    /// Bytes of journal after the newest checkpoint.
+    pub tail_bytes: u64,
+}
+
+/// Both docs and what belongs to them.
+#[derive(Debug)]
+pub struct Book {
+    committed: Doc,
+    /// What requests see.
+    pub doc: Doc,
+    /// The next version is greater than this; after damage it is ahead of the
+    /// version that could be read.
+    highest_version: u64,
+    next_checkpoint: u64,
+    last_checkpoint: Option<CheckpointInfo>,
+    checkpoint_taken: Mono,
+    keys: Keys,
+    /// Bytes in used pages of the file.
+    pub used_bytes: u64,
+    /// Bytes written to the disk by this run.
+    pub written_bytes: u64,
+}
+
+impl Book {
+    /// From what was restored.
+    pub fn new(restored: Restored, now: Mono) -> Self {
+        let doc = Doc {
+            root: restored.root,
+            version: restored.version,
+            checkpoint: restored.checkpoint.as_ref().map(|c| (c.id, c.version)),
+            tail_bytes: restored.tail_bytes,
+        };
+        let mut keys = Keys::default();
+        for (key, request, _) in restored.keys {
+            keys.insert(key, request, now);
+        }
+        Self {
+            committed: doc.clone(),
+            doc,
+            highest_version: restored.highest_version.max(restored.version),
+            next_checkpoint: restored.highest_checkpoint + 1,
+            last_checkpoint: restored.checkpoint,
+            checkpoint_taken: now,
+            keys,
+            used_bytes: restored.used_bytes,
+            written_bytes: 0,
+        }
+    }
+
+    /// The version the next change makes.
+    pub fn next_version(&self) -> u64 {
+        self.doc.version.max(self.highest_version) + 1
+    }
+
+    /// Takes the number of the next checkpoint. Numbers of failed ones are
+    /// not used again.
+    pub fn take_checkpoint_id(&mut self) -> u64 {
+        let id = self.next_checkpoint;
+        self.next_checkpoint += 1;
+        id
+    }
+
+    /// The newest checkpoint on the disk.
+    pub fn last_checkpoint(&self) -> Option<&CheckpointInfo> {
+        self.last_checkpoint.as_ref()
+    }
+
+    /// The state as the disk has it.
+    pub fn committed(&self) -> &Doc {
+        &self.committed
+    }
+
+    /// Whether the newest checkpoint is behind the state.
+    pub fn is_dirty(&self) -> bool {
+        match self.doc.checkpoint {
+            Some((_, version)) => version != self.doc.version,
+            None => self.doc.version != 0,
+        }
+    }
+
+    /// A unit that made `doc` has reached the disk.
+    pub fn commit(&mut self, doc: Doc) {
+        self.highest_version = self.highest_version.max(doc.version);
+        self.committed = doc;
+    }
+
+    /// A checkpoint has reached the disk.
+    pub fn checkpoint_written(&mut self, info: CheckpointInfo, now: Mono) {
+        self.checkpoint_taken = now;
+        self.last_checkpoint = Some(info);
+    }
+
+    /// Back to what the disk has.
+    pub fn revert(&mut self) {
+        self.doc = self.committed.clone();
+    }
+
+    /// Whether the tail has grown so long that a checkpoint is due now.
+    pub fn checkpoint_is_due(&self, now: Mono) -> bool {
+        let last = self.last_checkpoint.as_ref().map_or(0, |c| c.bytes);
+        self.doc.tail_bytes > TAIL_AT_ONCE_BYTES.max(last)
+            || self.checkpoint_deadline().is_some_and(|at| at <= now)
+    }
+
+    /// When one will be due if nothing more is written.
+    pub fn checkpoint_deadline(&self) -> Option<Mono> {
+        let last = self.last_checkpoint.as_ref().map_or(0, |c| c.bytes);
+        (self.doc.tail_bytes > TAIL_IN_TIME_BYTES.max(last / 4))
+            .then(|| self.checkpoint_taken + TAIL_PATIENCE)
+    }
+
+    /// What is remembered of a key: the hash of its request.
+    pub fn key(&mut self, key: &KeyHash, now: Mono) -> Option<KeyHash> {
+        self.keys.expire(now);
+        self.keys.map.get(key).copied()
+    }
+
+    /// Remembers a key.
+    pub fn remember_key(&mut self, key: KeyHash, request: KeyHash, now: Mono) {
+        self.keys.insert(key, request, now);
+    }
+
+    /// Forgets a key whose request did not come to pass.
+    pub fn forget_key(&mut self, key: &KeyHash) {
+        self.keys.remove(key);
+    }
+}
+
+/// Keys by hash, and in the order they came.
+///
+/// Their age is counted on the monotonic clock, from when they came or were
+/// restored: a step of the wall clock must not make a request that was done
+/// look new. The store leaves out what is too old when it restores, and a key
+/// that it has let go of earlier than this is asked for in vain and forgotten
+/// here, too.
+#[derive(Debug, Default)]
+struct Keys {
+    map: HashMap<KeyHash, KeyHash>,
+    order: VecDeque<(KeyHash, Mono)>,
+}
+
+impl Keys {
+    fn insert(&mut self, key: KeyHash, request: KeyHash, at: Mono) {
+        if self.map.insert(key, request).is_none() {
+            self.order.push_back((key, at));
+        }
+        while self.order.len() > KEYS_MAX {
+            self.drop_oldest();
+        }
+    }
+
+    /// Keys of failed requests are among the last that came.
+    fn remove(&mut self, key: &KeyHash) {
+        if self.map.remove(key).is_some()
+            && let Some(place) = self.order.iter().rposition(|(k, _)| k == key)
+        {
+            self.order.remove(place);
+        }
+    }
+
+    fn expire(&mut self, now: Mono) {
+        while self.order.front().is_some_and(|(_, at)| now.since(*at) > KEYS_AGE_MAX) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((key, _)) = self.order.pop_front() {
+            self.map.remove(&key);
+        }
+    }
+}

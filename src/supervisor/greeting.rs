@@ -1,0 +1,74 @@
+//! The answer to `initialize`: all an agent needs to go on where it was.
+
+use std::time::Duration;
+
+use super::book::Doc;
+use super::cause::StartCause;
+use super::io::{CheckpointInfo, Exit, Incarnation};
+use super::outbox::Text;
+use crate::protocol::message::{Initialize, StateWanted};
+use crate::protocol::reply::quote;
+
+/// What goes into it.
+pub(super) struct Facts<'a> {
+    pub agent: &'a str,
+    pub run_id: &'a str,
+    pub incarnation: Incarnation,
+    pub cause: &'a StartCause,
+    pub downtime: Duration,
+    pub crashes_in_row: u32,
+    pub safe_mode: bool,
+    pub doc: &'a Doc,
+    pub checkpoint: Option<&'a CheckpointInfo>,
+    pub max_frame: usize,
+    pub max_state: usize,
+    pub max_inflight: usize,
+}
+
+/// The result; the state's text is written when it is sent.
+pub(super) fn text(initialize: &Initialize, facts: &Facts<'_>) -> Text {
+    let checkpoint = facts.checkpoint.map_or_else(|| "null".into(), CheckpointInfo::to_json);
+    let head = format!(
+        "{{\"protocol\":1,\"agent\":{},\"run_id\":{},\"incarnation\":{},\"start\":{},\"state\":{{\"version\":{}",
+        quote(facts.agent),
+        quote(facts.run_id),
+        facts.incarnation,
+        start(facts),
+        facts.doc.version,
+    );
+    let tail = format!(
+        "}},\"checkpoint\":{checkpoint},\"pending\":{{\"events\":0,\"reviews\":[],\"steps\":[]}},\
+         \"limits\":{{\"max_frame\":{},\"max_state\":{},\"max_inflight\":{}}}}}",
+        facts.max_frame, facts.max_state, facts.max_inflight,
+    );
+    match initialize.state {
+        StateWanted::Omit => Text::Plain(head + &tail),
+        StateWanted::Whole => {
+            Text::WithState { head: head + ",\"value\":", node: facts.doc.root.clone(), tail }
+        }
+    }
+}
+
+fn start(facts: &Facts<'_>) -> String {
+    let cause = facts.cause;
+    let exit = match cause.exit {
+        None => String::new(),
+        Some(exit) => {
+            let oom = if cause.oom { ",\"oom\":true" } else { "" };
+            match exit {
+                Exit::Code(code) => format!("\"exit\":{{\"code\":{code}{oom}}},"),
+                Exit::Signal { signal, core } => {
+                    let core = if core { ",\"core\":true" } else { "" };
+                    format!("\"exit\":{{\"signal\":{signal}{core}{oom}}},")
+                }
+            }
+        }
+    };
+    format!(
+        "{{\"reason\":\"{}\",{exit}\"crashes_in_row\":{},\"downtime_ms\":{},\"safe_mode\":{}}}",
+        cause.reason.as_str(),
+        facts.crashes_in_row,
+        facts.downtime.as_millis(),
+        facts.safe_mode,
+    )
+}

@@ -1,0 +1,267 @@
+//! What goes into the machine and what comes out of it: the whole of its
+//! contact with the world, as data.
+//!
+//! The loop that owns the machine turns every happening into an [`Input`],
+//! and carries out every [`Effect`] in order. Nothing here touches anything.
+//!
+//! Two rules hold throughout:
+//! - everything a child does is tagged with its incarnation, so that a late
+//!   byte of a dead process can't touch its successor;
+//! - what must be on disk before somebody may be told of it is in one
+//!   [`Unit`], and the telling waits for that unit's [`Receipt`].
+
+pub use super::exit::{Exit, ExitClass};
+pub use super::units::{
+    Answer, Boot, CheckpointInfo, CheckpointReason, CheckpointRef, CheckpointRow, Committed,
+    IncarnationEnd, IncarnationStart, JournalRow, KeyHash, KeyRow, LastEnd, Op, Origin,
+    ProcessIdentity, Receipt, RestartMemory, Restored, StoreFailure, StoreFailureKind, Unit,
+    UnitId,
+};
+
+/// Which process of the agent: 1, 2, 3 … over the agent's life.
+pub type Incarnation = u64;
+
+/// A connection to the control socket, numbered by the loop.
+pub type ConnId = u64;
+
+/// A happening.
+#[derive(Debug, Clone)]
+pub enum Input<'a> {
+    /// The state has been read: at the start, and again after [`Effect::Resume`].
+    Restored(Box<Restored>),
+    /// It could not be.
+    RestoreFailed(StoreFailure),
+    /// The agent's process is there.
+    Spawned {
+        /// Which.
+        incarnation: Incarnation,
+        /// Its identity.
+        process: ProcessIdentity,
+        /// What `initialize` must show.
+        token: String,
+    },
+    /// It could not be started.
+    SpawnFailed {
+        /// Which.
+        incarnation: Incarnation,
+        /// Why.
+        failure: SpawnFailure,
+    },
+    /// A whole line of the wire whose first non-blank byte is `{`, without
+    /// its newline. If it turns out to be text, [`Effect::PassLine`] says so.
+    Line {
+        /// Whose.
+        incarnation: Incarnation,
+        /// The line.
+        line: &'a [u8],
+    },
+    /// A line that looked like a frame was longer than `max_frame` and was dropped.
+    Overlong {
+        /// Whose.
+        incarnation: Incarnation,
+    },
+    /// So many bytes of what was sent have left for the agent.
+    Sent {
+        /// To whom.
+        incarnation: Incarnation,
+        /// How many.
+        bytes: usize,
+    },
+    /// The agent closed its stdin; what was queued for it is dropped.
+    SendFailed {
+        /// Whose.
+        incarnation: Incarnation,
+    },
+    /// Wait reported its end. Its group has been killed, the process reaped.
+    Exited {
+        /// Whose.
+        incarnation: Incarnation,
+        /// How.
+        exit: Exit,
+        /// The kernel's counters say it was killed for memory.
+        oom: bool,
+    },
+    /// All it ever wrote has been handed in; its pipes are closed.
+    Drained {
+        /// Whose.
+        incarnation: Incarnation,
+        /// The last of its stderr and text, at most 64 KiB.
+        output: Vec<u8>,
+    },
+    /// Units are on the disk.
+    Committed(Committed),
+    /// A transaction failed.
+    StoreFailed(StoreFailure),
+    /// A request on the control socket: one line.
+    Operator {
+        /// From where.
+        conn: ConnId,
+        /// The other end's user.
+        uid: u32,
+        /// The line.
+        line: &'a [u8],
+    },
+    /// The connection is gone; nobody waits for its answers.
+    OperatorGone {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Somebody asked adrt itself for something by a signal.
+    Signal(Request),
+    /// A deadline has passed: the earliest of [`super::machine::Machine::next_timeout`].
+    Tick,
+}
+
+/// What a signal to adrt means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// SIGTERM, SIGINT, or SIGHUP of a terminal that went away.
+    Stop,
+    /// SIGUSR1.
+    Checkpoint,
+    /// SIGHUP.
+    Reload,
+}
+
+/// Why a command could not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpawnFailure {
+    /// No such file: 127.
+    NotFound(String),
+    /// There, but not to be executed: 126.
+    NotExecutable(String),
+    /// The system had no process, memory or descriptor to give; worth trying again.
+    System(String),
+}
+
+// ---------------------------------------------------------------- effects
+
+/// Something to do.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Start the agent.
+    Spawn {
+        /// As this incarnation.
+        incarnation: Incarnation,
+    },
+    /// From the next line on, frames count on this agent's stdout.
+    OpenWire {
+        /// Whose.
+        incarnation: Incarnation,
+    },
+    /// The line just handed in is text: pass it on.
+    PassLine,
+    /// Queue this line, newline included, for the agent's stdin.
+    Send {
+        /// To whom.
+        incarnation: Incarnation,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Close its stdin once the queue is empty.
+    CloseStdin {
+        /// Whose.
+        incarnation: Incarnation,
+    },
+    /// Signal its process group.
+    Signal {
+        /// Whose.
+        incarnation: Incarnation,
+        /// How.
+        signal: GroupSignal,
+    },
+    /// Write a unit.
+    Persist(Unit),
+    /// After a failure: drop units older than this epoch, go on with it.
+    /// When `reread`, close and reopen the file first, and answer
+    /// [`Input::Restored`].
+    Resume {
+        /// The new epoch.
+        epoch: u32,
+        /// Whether to read all again.
+        reread: bool,
+    },
+    /// Answer on the control socket: a line, newline included.
+    Reply {
+        /// To whom.
+        conn: ConnId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Tell the service manager.
+    Notify(Notice),
+    /// Tell the operator, on adrt's stderr.
+    Log {
+        /// How grave.
+        level: Level,
+        /// What.
+        message: String,
+        /// `adrt` or the agent through `log`.
+        from_agent: bool,
+    },
+    /// The run is over. All units have been answered.
+    Exit(Verdict),
+}
+
+/// What is sent to the agent's whole process group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupSignal {
+    /// SIGTERM, then SIGCONT for those that are stopped.
+    Terminate,
+    /// SIGABRT, for a trace of what hung.
+    Abort,
+    /// SIGKILL.
+    Kill,
+}
+
+/// For the service manager (sd_notify).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The agent is ready.
+    Ready,
+    /// A line for `systemctl status`.
+    Status(String),
+    /// The run is ending.
+    Stopping,
+}
+
+/// How grave a line of the log is, by syslog's scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Only with `--verbose`.
+    Debug,
+    /// The usual.
+    Info,
+    /// Something a person should see.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why.
+    pub outcome: Outcome,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// Why a run ended; decides adrt's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The agent was done.
+    Done,
+    /// Somebody asked it to stop.
+    Stopped,
+    /// `--max-restarts` was reached.
+    GaveUp,
+    /// A code in `--fatal-exit`.
+    Fatal,
+    /// `--restart never`, and the agent failed so.
+    AgentFailed(Exit),
+    /// The command could not be executed: 126 or 127.
+    ExecFailed(i32),
+    /// The store could not be read again.
+    StoreFailed,
+}

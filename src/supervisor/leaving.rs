@@ -1,0 +1,215 @@
+//! How a live agent is made to end.
+//!
+//! All within `--stop-timeout` T. An agent that speaks the protocol is told
+//! `shutdown` at 0 and goes on being answered; at T/2 its stdin closes and
+//! SIGTERM, then SIGCONT, go to its group; at T SIGKILL. One that doesn't
+//! speak, or has closed its stdin, gets SIGTERM at 0. A second request kills
+//! at once.
+
+use super::cause::StartReason;
+use super::io::{Effect, GroupSignal, Level, Outcome};
+use super::machine::{Machine, Phase, Wire};
+use super::queue::{Origin, Work};
+use crate::clock::Mono;
+use crate::protocol::reply;
+
+/// Why it is made to end; the later of these outweigh the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Why {
+    /// Nobody knows whether a transaction is on the disk.
+    StoreLost,
+    /// An operator wants it started anew.
+    Operator,
+    /// An old checkpoint is to become its state.
+    Restore,
+    /// The run is to end.
+    Stop,
+}
+
+/// Somebody asked for the end of the run: no more starts.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    /// Who, in words.
+    pub who: String,
+    /// Twice, or there is no state to leave in order.
+    pub at_once: bool,
+}
+
+impl Why {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Operator => "restart",
+            Self::Restore => "restore",
+            Self::StoreLost => "store_lost",
+        }
+    }
+}
+
+/// How far it has come.
+#[derive(Debug, Clone)]
+pub(super) struct Leaving {
+    pub why: Why,
+    stage: Stage,
+    kill_at: Mono,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// `shutdown` is out; SIGTERM follows then.
+    Asked { terminate_at: Mono },
+    /// SIGTERM is out.
+    Terminated,
+    /// SIGKILL is out: what is left is wait's report.
+    Killed,
+}
+
+impl Leaving {
+    /// When the next, harder step is due.
+    pub fn next_at(&self) -> Option<Mono> {
+        match self.stage {
+            Stage::Asked { terminate_at } => Some(terminate_at),
+            Stage::Terminated => Some(self.kill_at),
+            Stage::Killed => None,
+        }
+    }
+}
+
+impl Machine {
+    /// Somebody asked for the end of the run.
+    pub(super) fn stop(&mut self, who: &str) {
+        let at_once = self.stopping.is_some();
+        self.stopping = Some(Stopping { who: who.to_owned(), at_once });
+        match &self.phase {
+            Phase::Waiting(_) => {
+                self.log(Level::Info, "stopped while waiting to start the agent again");
+                self.close(Outcome::Stopped, "stopped during a delay".into(), String::new());
+            }
+            Phase::Running if at_once => {
+                self.log(Level::Warning, "asked a second time to stop: killing the agent");
+                self.begin_leaving(Why::Stop);
+                self.kill();
+            }
+            Phase::Running => {
+                self.log(Level::Info, format!("stopping the agent: {who} asked for it"));
+                self.begin_leaving(Why::Stop);
+            }
+            // The end is recorded when there is a state to record it with, and
+            // not waited for any longer than the last writes are.
+            Phase::Settling(_) => self.settle_waiting(),
+            // These go on by themselves and look at `stopping` when they end.
+            Phase::Starting | Phase::Draining { .. } => {}
+            Phase::Closing { .. } | Phase::Over | Phase::Detached => {}
+        }
+    }
+
+    /// An operator wants a new incarnation.
+    pub(super) fn restart(&mut self) {
+        match self.phase {
+            Phase::Waiting(_) => {
+                self.restarts.forget();
+                self.cause.reason = StartReason::Operator;
+                self.spawn();
+            }
+            Phase::Running => self.begin_leaving(Why::Operator),
+            // It has ended; what follows is still to be decided.
+            Phase::Draining { .. } | Phase::Settling(_) => self.restart_asked = true,
+            // A start is under way already, or none will ever be again.
+            Phase::Starting | Phase::Closing { .. } | Phase::Over | Phase::Detached => {}
+        }
+    }
+
+    /// A restore is applied when the agent is gone, or it would write what it
+    /// still has in memory over it.
+    pub(super) fn restore_when_gone(&mut self, origin: Origin, work: Work) {
+        match self.phase {
+            Phase::Running | Phase::Starting | Phase::Draining { .. } | Phase::Settling(_) => {
+                self.after_leaving.push((origin, work));
+                if matches!(self.phase, Phase::Running) {
+                    self.begin_leaving(Why::Restore);
+                }
+            }
+            Phase::Waiting(_) => {
+                self.queue.push(origin, work);
+                self.cause.reason = StartReason::Rollback;
+                self.restarts.forget();
+                self.spawn();
+            }
+            Phase::Closing { .. } | Phase::Over | Phase::Detached => self.queue.push(origin, work),
+        }
+    }
+
+    /// Begins, or changes the reason to a stronger one.
+    pub(super) fn begin_leaving(&mut self, why: Why) {
+        let (now, timeout) = (self.now.mono, self.setup.stop_timeout);
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        let Some(live) = &mut self.live else { return };
+        if let Some(leaving) = &mut live.leaving {
+            leaving.why = leaving.why.max(why);
+            return;
+        }
+        let speaks = live.wire != Wire::Closed && live.outbox.is_open();
+        let stage = if speaks {
+            Stage::Asked { terminate_at: now + timeout / 2 }
+        } else {
+            Stage::Terminated
+        };
+        live.leaving = Some(Leaving { why, stage, kill_at: now + timeout });
+        if speaks {
+            let deadline = timeout.as_millis();
+            let params = format!("{{\"reason\":\"{}\",\"deadline_ms\":{deadline}}}", why.reason());
+            live.outbox.line(reply::notification_line("shutdown", &params));
+            self.pump_outbox();
+        } else {
+            self.terminate();
+        }
+    }
+
+    fn terminate(&mut self) {
+        let Some(live) = &mut self.live else { return };
+        live.outbox.seal();
+        self.out.push(Effect::CloseStdin { incarnation: live.incarnation });
+        self.signal_group(GroupSignal::Terminate);
+    }
+
+    pub(super) fn kill(&mut self) {
+        if let Some(live) = &mut self.live
+            && let Some(leaving) = &mut live.leaving
+            && leaving.stage != Stage::Killed
+        {
+            leaving.stage = Stage::Killed;
+            self.signal_group(GroupSignal::Kill);
+        }
+    }
+
+    /// Takes the next step if its time has come.
+    pub(super) fn press_on_leaving(&mut self) {
+        let now = self.now.mono;
+        // Once wait has reported its end, its number may be somebody else's.
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        let Some(leaving) = self.live.as_mut().and_then(|live| live.leaving.as_mut()) else {
+            return;
+        };
+        if leaving.next_at().is_none_or(|at| at > now) {
+            return;
+        }
+        match leaving.stage {
+            Stage::Asked { .. } => {
+                leaving.stage = Stage::Terminated;
+                self.terminate();
+            }
+            Stage::Terminated => {
+                self.log(Level::Warning, "the agent did not end in time: killing it");
+                self.kill();
+            }
+            Stage::Killed => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,386 @@
+//! From a spawn to the end of an incarnation, and what follows.
+//!
+//! The record of a start is written while the process starts, and the record
+//! of an end while the next one does: neither holds up the agent. That is
+//! safe because nothing is answered before its commit, and the greeting of an
+//! incarnation stands behind its own record in the queue.
+
+use std::time::Duration;
+
+use super::cause::{DownSince, StartCause, StartReason};
+use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
+use super::io::{
+    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Notice, Outcome,
+    ProcessIdentity, SpawnFailure,
+};
+use super::leaving::{Stopping, Why};
+use super::machine::{Delay, Live, Machine, Phase, Readiness, Wire};
+use super::outbox::Outbox;
+use super::queue::Own;
+use super::restart::{Ended, Next};
+use crate::clock::{Mono, span};
+
+/// A delay's time left is written down in so many steps: often enough that a
+/// crash of adrt wastes little of it, seldom enough for a storage card.
+const DELAY_NOTES: u32 = 4;
+/// And no oftener than this.
+const DELAY_NOTE_MIN: Duration = Duration::from_millis(100);
+
+/// An incarnation that has ended, with all it ever wrote.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub incarnation: Incarnation,
+    pub class: ExitClass,
+    pub exit: Option<Exit>,
+    pub uptime: Duration,
+    pub summary: String,
+    pub output: Vec<u8>,
+    /// Why it was made to end, if it was.
+    pub why: Option<Why>,
+    /// What adrt's own exit code is, where the command could not be executed.
+    pub exec_code: Option<i32>,
+}
+
+impl Machine {
+    /// Starts the next incarnation.
+    pub(super) fn spawn(&mut self) {
+        self.incarnation += 1;
+        self.starts += 1;
+        self.restarts.set_delay_left(None);
+        self.set_phase(Phase::Starting);
+        self.out.push(Effect::Spawn { incarnation: self.incarnation });
+    }
+
+    pub(super) fn spawned(
+        &mut self,
+        incarnation: Incarnation,
+        process: ProcessIdentity,
+        token: String,
+    ) {
+        if incarnation != self.incarnation || !matches!(self.phase, Phase::Starting) {
+            return;
+        }
+        self.write_own(Own::Begin(IncarnationStart {
+            incarnation,
+            run_id: self.setup.run_id.clone(),
+            reason: self.cause.reason.as_str().into(),
+            process: process.clone(),
+            release: None,
+        }));
+        if self.ready == Readiness::Pending(None) {
+            self.ready = Readiness::Pending(Some(self.now.mono + self.setup.ready_timeout));
+        }
+        self.notify_status(format!("running, incarnation {incarnation}, pid {}", process.pid));
+        self.live = Some(Live {
+            incarnation,
+            process,
+            token,
+            started: self.now.mono,
+            downtime: self.cause.downtime(self.now),
+            wire: Wire::Closed,
+            greeted: false,
+            outbox: Outbox::default(),
+            leaving: None,
+            finished: false,
+            said: None,
+        });
+        self.set_phase(Phase::Running);
+        if let Some(at_once) = self.stopping.as_ref().map(|stopping| stopping.at_once) {
+            self.begin_leaving(Why::Stop);
+            if at_once {
+                self.kill();
+            }
+        } else if !self.after_leaving.is_empty() {
+            self.begin_leaving(Why::Restore);
+        }
+    }
+
+    pub(super) fn spawn_failed(&mut self, incarnation: Incarnation, failure: SpawnFailure) {
+        if incarnation != self.incarnation || !matches!(self.phase, Phase::Starting) {
+            return;
+        }
+        let (summary, code) = match failure {
+            SpawnFailure::NotFound(what) => (what, Some(EXIT_NOT_FOUND)),
+            SpawnFailure::NotExecutable(what) => (what, Some(EXIT_NOT_EXECUTABLE)),
+            SpawnFailure::System(what) => (what, None),
+        };
+        self.write_own(Own::Begin(IncarnationStart {
+            incarnation,
+            run_id: self.setup.run_id.clone(),
+            reason: self.cause.reason.as_str().into(),
+            process: ProcessIdentity::default(),
+            release: None,
+        }));
+        self.settle_when_restored(Settled {
+            incarnation,
+            class: ExitClass::ExecFailed,
+            exit: None,
+            uptime: Duration::ZERO,
+            summary,
+            output: Vec::new(),
+            why: None,
+            // A command that has run before is being replaced, or its disk is
+            // away for a moment: later failures are waited out like crashes.
+            exec_code: code.filter(|_| self.starts == 1),
+        });
+    }
+
+    pub(super) fn exited(&mut self, incarnation: Incarnation, exit: Exit, oom: bool) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        let Some(live) = self.live.as_mut().filter(|live| live.incarnation == incarnation) else {
+            return;
+        };
+        // Nobody is left to read: a full outbox must not keep its last lines
+        // from being taken.
+        live.outbox.close();
+        self.set_phase(Phase::Draining { exit, oom });
+    }
+
+    pub(super) fn drained(&mut self, incarnation: Incarnation, output: Vec<u8>) {
+        let Phase::Draining { exit, oom } = self.phase else { return };
+        if !self.is_live(incarnation) {
+            return;
+        }
+        let Some(live) = self.live.take() else { return };
+        let why = live.leaving.as_ref().map(|leaving| leaving.why);
+        let class = classify(exit, oom, why, live.finished);
+        self.settle_when_restored(Settled {
+            incarnation,
+            class,
+            exit: Some(exit),
+            uptime: self.now.mono.since(live.started),
+            summary: summary(exit, class),
+            output,
+            why,
+            exec_code: None,
+        });
+    }
+
+    fn settle_when_restored(&mut self, settled: Settled) {
+        if self.store_dead.is_some() {
+            self.die_of_store();
+        } else if self.book.is_some() || self.stopping.is_some() {
+            self.settle(settled);
+        } else {
+            self.set_phase(Phase::Settling(Box::new(settled)));
+        }
+    }
+
+    /// Goes on from *Settling*.
+    pub(super) fn settle_waiting(&mut self) {
+        if matches!(self.phase, Phase::Settling(_))
+            && let Phase::Settling(settled) = std::mem::replace(&mut self.phase, Phase::Starting)
+        {
+            self.settle(*settled);
+        }
+    }
+
+    /// Decides what follows, and writes the end and the decision down.
+    fn settle(&mut self, mut settled: Settled) {
+        self.tell_ready();
+        settled.why = self.asked_for(settled.why);
+        let next = self.decide(&settled);
+        let (backoff, backoff_why) = match &next {
+            Next::Start { delay, why } => (Some(*delay), why.clone()),
+            Next::End { why, .. } => (None, why.clone()),
+        };
+        self.cause = StartCause {
+            reason: self.next_reason(&settled),
+            exit: settled.exit,
+            oom: settled.class == ExitClass::OutOfMemory,
+            down_since: DownSince::Mono(self.now.mono),
+        };
+        self.restarts.set_delay_left(backoff.filter(|delay| !delay.is_zero()));
+        self.report_end(&settled, &next);
+        let end = IncarnationEnd {
+            incarnation: settled.incarnation,
+            class: settled.class,
+            exit: settled.exit,
+            summary: settled.summary.clone(),
+            uptime: settled.uptime,
+            version: 0,
+            output: settled.output,
+            backoff,
+            backoff_why,
+        };
+        self.write_own(Own::Ended(Box::new(end)));
+        for (origin, work) in std::mem::take(&mut self.after_leaving) {
+            self.queue.push(origin, work);
+        }
+        match next {
+            Next::Start { delay, .. } if delay.is_zero() => self.spawn(),
+            Next::Start { delay, .. } => self.wait(delay),
+            Next::End { outcome, why } => self.close(outcome, settled.summary, why),
+        }
+    }
+
+    /// The weightiest of what the agent was made to end for and what was
+    /// asked for after its end.
+    fn asked_for(&mut self, why: Option<Why>) -> Option<Why> {
+        let restore = (!self.after_leaving.is_empty()).then_some(Why::Restore);
+        let restart = std::mem::take(&mut self.restart_asked).then_some(Why::Operator);
+        [why, restore, restart].into_iter().flatten().max()
+    }
+
+    fn decide(&mut self, settled: &Settled) -> Next {
+        if let Some(Stopping { who, .. }) = &self.stopping {
+            let why = format!("{who} asked for it");
+            return Next::End { outcome: Outcome::Stopped, why };
+        }
+        if let Some(code) = settled.exec_code {
+            let why = String::new();
+            return Next::End { outcome: Outcome::ExecFailed(code), why };
+        }
+        match settled.why {
+            Some(Why::Operator | Why::Restore) => {
+                self.restarts.forget();
+                Next::Start { delay: Duration::ZERO, why: "an operator asked for it".into() }
+            }
+            Some(Why::Stop | Why::StoreLost) | None => {
+                let Settled { class, exit, uptime, .. } = *settled;
+                self.restarts.after(Ended { class, exit, uptime }, &mut self.rng)
+            }
+        }
+    }
+
+    fn next_reason(&self, settled: &Settled) -> StartReason {
+        match (settled.why, settled.class) {
+            (Some(Why::Operator), _) => StartReason::Operator,
+            (Some(Why::Restore), _) => StartReason::Rollback,
+            (_, ExitClass::Hang) => StartReason::Hang,
+            (_, ExitClass::Done | ExitClass::Finished) => StartReason::Restart,
+            (_, ExitClass::Stopped | ExitClass::StoreLost | ExitClass::Lost) => StartReason::Resume,
+            (
+                _,
+                ExitClass::Failed
+                | ExitClass::Signal
+                | ExitClass::OutOfMemory
+                | ExitClass::ExecFailed,
+            ) => StartReason::Crash,
+        }
+    }
+
+    fn report_end(&mut self, settled: &Settled, next: &Next) {
+        let Settled { summary, uptime, class, .. } = settled;
+        if settled.exec_code.is_some() {
+            // The verdict says all of it.
+            return;
+        }
+        let level = if class.is_crash() { Level::Warning } else { Level::Info };
+        let then = match next {
+            Next::Start { delay, why } if delay.is_zero() => format!("; starting again ({why})"),
+            Next::Start { delay, why } => {
+                format!("; starting again in {} ({why})", span(*delay))
+            }
+            Next::End { why, .. } if class.is_crash() => format!("; not started again: {why}"),
+            Next::End { .. } => String::new(),
+        };
+        let what = if *class == ExitClass::ExecFailed {
+            format!("agent not started: {summary}")
+        } else {
+            format!("agent {summary} after {}", span(*uptime))
+        };
+        self.log(level, format!("{what}{then}"));
+        if let Next::Start { delay, .. } = next
+            && !delay.is_zero()
+        {
+            self.notify_status(format!("{what}; next start in {}", span(*delay)));
+        }
+    }
+
+    /// Lets a delay pass before the next start.
+    pub(super) fn wait(&mut self, delay: Duration) {
+        let now = self.now.mono;
+        let (until, step) = (now + delay, (delay / DELAY_NOTES).max(DELAY_NOTE_MIN));
+        self.restarts.set_delay_left(Some(delay));
+        self.set_phase(Phase::Waiting(Delay { until, note_at: next_note(now, until, step), step }));
+    }
+
+    /// Writes down what is left of the delay.
+    pub(super) fn note_delay(&mut self, delay: Delay) {
+        let left = delay.until.since(self.now.mono);
+        self.restarts.set_delay_left(Some(left));
+        self.write_own(Own::Restart);
+        let note_at = next_note(self.now.mono, delay.until, delay.step);
+        self.phase = Phase::Waiting(Delay { note_at, ..delay });
+    }
+
+    /// The end of an incarnation that nobody saw: adrt itself had died.
+    pub(super) fn record_lost(&mut self, incarnation: Incarnation) {
+        let end = IncarnationEnd {
+            incarnation,
+            class: ExitClass::Lost,
+            exit: None,
+            summary: "ended along with adrt itself".into(),
+            uptime: Duration::ZERO,
+            version: 0,
+            output: Vec::new(),
+            backoff: None,
+            backoff_why: "adrt was started anew".into(),
+        };
+        self.write_own(Own::Ended(Box::new(end)));
+    }
+
+    /// It has lived long enough: what came before is not counted any more.
+    pub(super) fn note_progress(&mut self) {
+        if self.progress_at().is_some_and(|at| at <= self.now.mono) {
+            self.restarts.progress();
+            self.write_own(Own::Restart);
+        }
+    }
+
+    /// When the live incarnation will have lived long enough, if that matters.
+    pub(super) fn progress_at(&self) -> Option<Mono> {
+        let live = self.live.as_ref().filter(|_| matches!(self.phase, Phase::Running))?;
+        self.restarts.counts().then(|| live.started + self.restarts.policy().reset)
+    }
+
+    pub(super) fn tell_ready(&mut self) {
+        if self.ready != Readiness::Told {
+            self.ready = Readiness::Told;
+            self.out.push(Effect::Notify(Notice::Ready));
+        }
+    }
+
+    pub(super) fn is_live(&self, incarnation: Incarnation) -> bool {
+        self.live.as_ref().is_some_and(|live| live.incarnation == incarnation)
+    }
+}
+
+/// When the time left of a delay is written down next; at its end, never.
+fn next_note(now: Mono, until: Mono, step: Duration) -> Mono {
+    let at = now + step;
+    // What rounding leaves of the last step is not worth a write.
+    if until.since(at) < step / 2 { until } else { at }
+}
+
+/// What an end was, from what wait said and what adrt had done.
+fn classify(exit: Exit, oom: bool, why: Option<Why>, finished: bool) -> ExitClass {
+    match why {
+        Some(_) if finished && exit == Exit::Code(0) => ExitClass::Finished,
+        Some(Why::Stop | Why::Operator | Why::Restore) => ExitClass::Stopped,
+        Some(Why::StoreLost) => ExitClass::StoreLost,
+        None => exit::classify(exit, finished, oom),
+    }
+}
+
+fn summary(exit: Exit, class: ExitClass) -> String {
+    let how = exit.to_string();
+    match class {
+        ExitClass::OutOfMemory => format!("{how}: out of memory"),
+        ExitClass::Hang => format!("{how}: it hung"),
+        ExitClass::Finished => "finished".into(),
+        ExitClass::Done
+        | ExitClass::Failed
+        | ExitClass::Signal
+        | ExitClass::Stopped
+        | ExitClass::StoreLost
+        | ExitClass::ExecFailed
+        | ExitClass::Lost => how,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+use super::super::io::{Answer, Boot, Input, LastEnd, Op, Origin, ProcessIdentity, RestartMemory};
+use super::super::machine::Setup;
+use super::super::restart::{Policy, RestartMode};
+use super::super::testbed::{Bed, checkpoint, empty, setup};
+use super::*;
+use crate::clock::Wall;
+use crate::engines::state::Node;
+
+fn always() -> Setup {
+    let policy = Policy { mode: RestartMode::Always, ..setup().policy };
+    Setup { policy, ..setup() }
+}
+
+fn kept(restart: RestartMemory) -> Boot {
+    Boot { last_incarnation: 6, restart, origin: Origin::Kept, ..Boot::default() }
+}
+
+fn memories(bed: &Bed) -> Vec<RestartMemory> {
+    bed.ops().filter_map(|op| if let Op::Restart(m) = op { Some(*m) } else { None }).collect()
+}
+
+#[test]
+fn run_finish_counts_from_when_it_was_said() {
+    // Before the state is there, nothing is applied.
+    let mut bed = Bed::started(always(), &Boot::default());
+    bed.spawned();
+    bed.initialize();
+    bed.asks("run.finish", "{}");
+    bed.ends(Exit::Code(0));
+    bed.give(Input::Restored(Box::new(empty())));
+    bed.commit();
+    assert_eq!(bed.verdict().map(|v| v.outcome), Some(Outcome::Done));
+}
+
+#[test]
+fn run_finish_does_not_rub_off_on_the_next_incarnation() {
+    let mut bed = Bed::speaking_with(always());
+    bed.operator(1, "checkpoint.restore", r#"{"id":3}"#);
+    // Stands behind what the store looks up.
+    bed.asks("run.finish", "{}");
+    bed.ends(Exit::Code(1));
+    bed.pass(Duration::from_secs(1));
+    bed.spawned();
+    bed.commit();
+    bed.commit();
+    bed.ends(Exit::Code(0));
+    assert!(bed.verdict().is_none() && !matches!(bed.machine.phase, Phase::Closing { .. }));
+}
+
+#[test]
+fn an_end_that_nobody_saw_is_recorded_and_costs_nothing() {
+    let orphan = Some(ProcessIdentity { pid: 5, ..ProcessIdentity::default() });
+    let mut bed = Bed::started(setup(), &Boot { orphan, ..kept(RestartMemory::default()) });
+    assert!(bed.spawns());
+    bed.give(Input::Restored(Box::new(super::super::io::Restored { version: 3, ..empty() })));
+    let lost =
+        bed.ops().find_map(|op| if let Op::End(end) = op { Some(end.clone()) } else { None });
+    let lost = lost.expect("it is recorded");
+    assert_eq!((lost.incarnation, lost.class, lost.version), (6, ExitClass::Lost, 3));
+}
+
+#[test]
+fn a_delay_left_over_is_waited_out_but_not_by_hand() {
+    let left = Duration::from_secs(7);
+    let boot = kept(RestartMemory { crashes_in_row: 3, delay_left: Some(left), restarts: 3 });
+    let mut bed = Bed::started(setup(), &boot);
+    assert!(!bed.spawns());
+    bed.pass(left - Duration::from_millis(1));
+    assert!(!bed.spawns());
+    bed.pass(Duration::from_millis(1));
+    assert!(bed.spawns());
+    let by_hand = Bed::started(Setup { by_hand: true, ..setup() }, &boot);
+    assert!(by_hand.spawns());
+}
+
+#[test]
+fn a_delay_that_was_waited_out_is_forgotten_on_disk() {
+    let mut bed = Bed::running();
+    bed.ends(Exit::Code(1));
+    assert_eq!(memories(&bed).last().unwrap().delay_left, Some(Duration::from_millis(500)));
+    bed.commit();
+    bed.pass(Duration::from_millis(500));
+    bed.spawned();
+    let memory = *memories(&bed).last().expect("the record of the start says so");
+    assert_eq!((memory.delay_left, memory.crashes_in_row), (None, 1));
+}
+
+#[test]
+fn what_is_left_of_a_long_delay_is_noted_now_and_then() {
+    let initial = Duration::from_secs(40);
+    let policy = Policy { initial, ..setup().policy };
+    let mut bed = Bed::running_with(Setup { policy, ..setup() });
+    bed.ends(Exit::Code(1));
+    bed.commit();
+    let mut noted = Vec::new();
+    while !bed.spawns() {
+        let next = bed.machine.next_timeout().expect("a delay ends");
+        bed.pass(next.since(bed.now.mono));
+        noted.extend(memories(&bed).iter().filter_map(|m| m.delay_left));
+        bed.units.clear();
+    }
+    assert_eq!(noted, [30, 20, 10].map(Duration::from_secs));
+}
+
+#[test]
+fn a_long_life_is_progress_while_it_lasts() {
+    let memory = RestartMemory { crashes_in_row: 5, delay_left: None, restarts: 5 };
+    let mut bed = Bed::started(setup(), &kept(memory));
+    bed.give(Input::Restored(Box::new(empty())));
+    bed.spawned();
+    bed.commit();
+    bed.operator(1, "status", "{}");
+    assert!(bed.replies()[0].contains(r#""crash_loop":true"#));
+    bed.pass(setup().policy.reset);
+    assert_eq!(memories(&bed), [RestartMemory::default()], "adrt's own death won't bring it back");
+    bed.commit();
+    bed.operator(1, "status", "{}");
+    assert!(bed.replies()[0].contains(r#""crash_loop":false"#));
+    // Nothing is counted any more, so nothing is due.
+    bed.pass(setup().policy.reset);
+    assert!(bed.units.is_empty());
+}
+
+#[test]
+fn the_downtime_spans_a_restart_of_adrt() {
+    let last_end = Some(LastEnd {
+        class: ExitClass::Failed,
+        exit: Some(Exit::Code(1)),
+        ended: Wall::from_millis(1_000_000 - 90_000),
+    });
+    let mut bed = Bed::started(setup(), &Boot { last_end, ..kept(RestartMemory::default()) });
+    bed.give(Input::Restored(Box::new(empty())));
+    bed.spawned();
+    bed.commit();
+    bed.initialize();
+    assert!(bed.sent().contains(r#""exit":{"code":1}"#));
+    assert!(bed.sent().contains(r#""downtime_ms":90000"#), "{}", bed.sent());
+}
+
+#[test]
+fn the_downtime_within_a_run_is_the_time_between_end_and_spawn() {
+    let mut bed = Bed::running();
+    bed.ends(Exit::Code(1));
+    bed.commit();
+    bed.pass(Duration::from_millis(500));
+    bed.pass(Duration::from_millis(20));
+    bed.spawned();
+    bed.commit();
+    bed.pass(Duration::from_secs(3));
+    bed.initialize();
+    assert!(bed.sent().contains(r#""downtime_ms":520"#), "{}", bed.sent());
+}
+
+#[test]
+fn a_restart_asked_for_when_it_has_just_ended_is_a_restart() {
+    let mut bed = Bed::running();
+    bed.exits(Exit::Code(1));
+    bed.operator(1, "restart", "{}");
+    bed.drained();
+    assert!(bed.spawns(), "no delay is waited out");
+    let class = bed.ops().find_map(|op| if let Op::End(end) = op { Some(end.class) } else { None });
+    assert_eq!(class, Some(ExitClass::Failed), "what it was stays what it was");
+    bed.spawned();
+    bed.commit();
+    bed.initialize();
+    assert!(bed.sent().contains(r#""start":{"reason":"operator","exit":{"code":1}"#));
+}
+
+#[test]
+fn an_exit_0_under_a_restart_that_was_asked_for_starts_again() {
+    let mut bed = Bed::speaking();
+    bed.operator(1, "restart", "{}");
+    bed.ends(Exit::Code(0));
+    assert!(bed.spawns());
+}
+
+#[test]
+fn a_restart_cuts_a_delay_short_and_says_so() {
+    let mut bed = Bed::running();
+    bed.ends(Exit::Code(1));
+    bed.commit();
+    bed.operator(1, "restart", "{}");
+    assert!(bed.spawns());
+    bed.spawned();
+    bed.commit();
+    bed.initialize();
+    assert!(bed.sent().contains(r#""reason":"operator""#));
+}
+
+#[test]
+fn a_restore_that_comes_while_it_leaves_for_a_restart_is_the_reason_told() {
+    let mut bed = Bed::speaking();
+    bed.operator(1, "restart", "{}");
+    bed.operator(2, "checkpoint.restore", r#"{"id":3}"#);
+    let found = |op: &Op| match op {
+        Op::LoadCheckpoint(_) => {
+            Some(Answer::Loaded(Some((checkpoint(3, 1), Node::from_valid("{\"old\":1}")))))
+        }
+        _ => None,
+    };
+    bed.commit_with(found);
+    bed.operator(3, "restart", "{}");
+    bed.ends(Exit::Code(0));
+    assert!(bed.spawns());
+    bed.spawned();
+    bed.initialize();
+    bed.commit();
+    assert!(bed.sent().contains(r#""reason":"rollback""#), "{}", bed.sent());
+    assert!(bed.sent().contains(r#""value":{"old":1}"#), "the greeting stands behind it");
+}
+
+#[test]
+fn a_crash_pins_the_checkpoint_of_what_it_crashed_on() {
+    let mut bed = Bed::speaking();
+    bed.asks("state.patch", r#"{"patch":{"a":1}}"#);
+    bed.asks("checkpoint.create", "{}");
+    // Neither is on the disk yet.
+    bed.ends(Exit::Code(1));
+    let made: Vec<u64> = bed
+        .ops()
+        .filter_map(|op| if let Op::Checkpoint(row) = op { Some(row.id) } else { None })
+        .collect();
+    let pinned = bed.ops().find_map(|op| match op {
+        Op::Pin { checkpoint, .. } => Some(*checkpoint),
+        _ => None,
+    });
+    assert_eq!((made.len(), pinned), (1, made.first().copied()));
+}
+
+#[test]
+fn the_ledger_has_the_version_of_what_was_applied_before_the_end() {
+    let mut bed = Bed::speaking();
+    bed.asks("state.patch", r#"{"patch":{"a":1}}"#);
+    bed.exits(Exit::Code(1));
+    // A whole frame that it wrote before it died.
+    bed.asks("state.patch", r#"{"patch":{"a":2}}"#);
+    bed.drained();
+    let version = bed.ops().find_map(|op| if let Op::End(e) = op { Some(e.version) } else { None });
+    assert_eq!(version, Some(2));
+}

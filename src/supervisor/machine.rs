@@ -1,0 +1,439 @@
+//! The machine: one run of adrt over one agent.
+//!
+//! ```text
+//!              ┌────────────────────── start again ───────────────────┐
+//!              ▼                                                      │
+//!  Waiting ► Starting ──spawned──► Running ──exited──► Draining ──► Settling
+//!     ▲        │ failed                                               │
+//!     │        └──────────────────────────────────────────────────────┤
+//!     └───────────────── start again, later ──────────────────────────┤
+//!                                                                     │
+//!                               Over ◄──all written── Closing ◄──end──┘
+//! ```
+//!
+//! - *Starting* and *Draining* wait for an input the loop owes; *Running*
+//!   waits for the agent, and with a deadline once it was asked to leave;
+//!   *Waiting* and *Closing* have a deadline; *Settling* waits for the state
+//!   to be restored, or for a request to stop. Nothing waits for ever.
+//! - There is at most one live incarnation: *Starting* is only entered with
+//!   none alive, and *Running* is left only by the report of wait.
+//! - The state is restored while the first process starts, so every phase can
+//!   come before the book is there: requests then wait in the queue.
+//!
+//! *Detached* stands beside all this: the machine without an agent, with
+//! which the command line applies an operator's request under the lock when
+//! no `adrt run` holds it. It is the same transition function.
+
+use std::time::Duration;
+
+use super::book::Book;
+use super::cause::StartCause;
+use super::io::{
+    Boot, CheckpointReason, Effect, Exit, GroupSignal, Incarnation, Input, Level, Notice,
+    ProcessIdentity, Request as SignalRequest, Unit, UnitId, Verdict,
+};
+use super::leaving::{Leaving, Stopping};
+use super::lifecycle::Settled;
+use super::outbox::Outbox;
+use super::queue::{Flight, Origin, Own, Queue, Work};
+use super::restart::Restarts;
+pub use super::setup::{
+    INFLIGHT_BYTES_MAX, MAX_FRAME_DEFAULT, MAX_INFLIGHT_DEFAULT, MAX_STATE_DEFAULT,
+    READY_TIMEOUT_DEFAULT, STOP_TIMEOUT_DEFAULT, Setup,
+};
+use super::trouble::Trouble;
+use crate::clock::{Mono, Now, Wall, span};
+use crate::engines::state::Limits;
+
+/// Where the run is. See the module's diagram.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// A delay before the next start.
+    Waiting(Delay),
+    /// A spawn is under way.
+    Starting,
+    /// A process is there: [`Machine::live`].
+    Running,
+    /// It has ended; what it wrote is still coming in.
+    Draining { exit: Exit, oom: bool },
+    /// All of it is here, but not yet the state to record it with.
+    Settling(Box<Settled>),
+    /// No further start; the last writes are under way.
+    Closing { verdict: Verdict, deadline: Mono },
+    /// [`Effect::Exit`] is out.
+    Over,
+    /// No agent, ever.
+    Detached,
+}
+
+/// A delay before a start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delay {
+    pub until: Mono,
+    /// When the time left is next written down.
+    pub note_at: Mono,
+    pub step: Duration,
+}
+
+/// A live process.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub incarnation: Incarnation,
+    pub process: ProcessIdentity,
+    pub token: String,
+    pub started: Mono,
+    /// How long there had been none before it.
+    pub downtime: Duration,
+    pub wire: Wire,
+    /// `initialize` has been answered with the state.
+    pub greeted: bool,
+    pub outbox: Outbox,
+    /// It is being made to end.
+    pub leaving: Option<Leaving>,
+    /// It said `run.finish`.
+    pub finished: bool,
+    /// What it last said of itself.
+    pub said: Option<String>,
+}
+
+/// The agent's side of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// No valid `initialize` yet.
+    Closed,
+    /// Frames count.
+    Open,
+    /// Frames with the tag count.
+    Tagged,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Machine {
+    pub(super) setup: Setup,
+    pub(super) rng: fastrand::Rng,
+    pub(super) now: Now,
+    pub(super) phase: Phase,
+    pub(super) phase_since: Wall,
+    pub(super) live: Option<Live>,
+    /// The last one started.
+    pub(super) incarnation: Incarnation,
+    pub(super) restarts: Restarts,
+    /// Why the next, or the present, incarnation starts.
+    pub(super) cause: StartCause,
+    /// Starts of this run.
+    pub(super) starts: u64,
+    /// None until it is restored.
+    pub(super) book: Option<Book>,
+    pub(super) queue: Queue,
+    pub(super) epoch: u32,
+    pub(super) next_unit: u64,
+    pub(super) trouble: Option<Trouble>,
+    /// When the store was last asked to make room under the budget.
+    pub(super) room_made_at: Option<Mono>,
+    pub(super) stopping: Option<Stopping>,
+    /// Restores that wait for the agent to be gone.
+    pub(super) after_leaving: Vec<(Origin, Work)>,
+    /// A restart was asked for when the agent had just ended.
+    pub(super) restart_asked: bool,
+    /// The store is gone for good: why.
+    pub(super) store_dead: Option<String>,
+    /// READY=1 is out, or the point in time at which it goes out anyway.
+    pub(super) ready: Readiness,
+    pub(super) out: Vec<Effect>,
+}
+
+/// What the service manager has been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// Nothing yet; at this point it will be, whatever the agent says.
+    Pending(Option<Mono>),
+    /// READY=1.
+    Told,
+}
+
+impl Machine {
+    /// A run over an agent. [`Machine::start`] begins it.
+    pub fn new(setup: Setup, boot: &Boot, now: Now) -> Self {
+        let mut restarts = Restarts::new(setup.policy.clone(), boot.restart);
+        if setup.by_hand {
+            restarts.set_delay_left(None);
+        }
+        Self {
+            rng: fastrand::Rng::with_seed(setup.seed),
+            setup,
+            now,
+            phase: Phase::Starting,
+            phase_since: now.wall,
+            live: None,
+            incarnation: boot.last_incarnation,
+            restarts,
+            cause: StartCause::of_boot(boot),
+            starts: 0,
+            book: None,
+            queue: Queue::default(),
+            epoch: 0,
+            next_unit: 0,
+            trouble: None,
+            room_made_at: None,
+            stopping: None,
+            after_leaving: Vec::new(),
+            restart_asked: false,
+            store_dead: None,
+            ready: Readiness::Pending(None),
+            out: Vec::new(),
+        }
+    }
+
+    /// The machine without an agent, for one request of an operator.
+    pub fn detached(setup: Setup, boot: &Boot, now: Now) -> Self {
+        Self { phase: Phase::Detached, ..Self::new(setup, boot, now) }
+    }
+
+    /// Begins the run: the first start, now or after what is left of a delay.
+    pub fn start(&mut self, now: Now, boot: &Boot, effects: &mut Vec<Effect>) {
+        self.enter(now, effects);
+        if boot.orphan.is_some() {
+            self.record_lost(boot.last_incarnation);
+        }
+        if let Some(script) = self.setup.script.clone() {
+            self.write_own(Own::Meta { name: "script", value: script });
+        }
+        match self.restarts.memory().delay_left {
+            Some(left) if !left.is_zero() => {
+                self.log(Level::Info, format!("waiting out {} left of a delay", span(left)));
+                self.wait(left);
+            }
+            Some(_) | None => self.spawn(),
+        }
+        self.leave(effects);
+    }
+
+    /// One transition. Effects are appended in the order they are to be carried out.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Vec<Effect>) {
+        self.enter(now, effects);
+        match input {
+            Input::Restored(restored) => self.restored(*restored),
+            Input::RestoreFailed(failure) => self.restore_failed(&failure),
+            Input::Spawned { incarnation, process, token } => {
+                self.spawned(incarnation, process, token);
+            }
+            Input::SpawnFailed { incarnation, failure } => self.spawn_failed(incarnation, failure),
+            Input::Line { incarnation, line } => self.line(incarnation, line),
+            Input::Overlong { incarnation } => self.overlong(incarnation),
+            Input::Sent { incarnation, bytes } => self.sent(incarnation, bytes),
+            Input::SendFailed { incarnation } => self.send_failed(incarnation),
+            Input::Exited { incarnation, exit, oom } => self.exited(incarnation, exit, oom),
+            Input::Drained { incarnation, output } => self.drained(incarnation, output),
+            Input::Committed(committed) => self.committed(committed),
+            Input::StoreFailed(failure) => self.store_failed(failure),
+            Input::Operator { conn, uid, line } => self.operator(conn, uid, line),
+            Input::OperatorGone { conn } => self.operator_gone(conn),
+            Input::Signal(request) => self.signalled(request),
+            Input::Tick => {}
+        }
+        self.advance();
+        self.leave(effects);
+    }
+
+    /// When [`Input::Tick`] is due at the latest. It lies ahead, or a tick
+    /// brings something about.
+    pub fn next_timeout(&self) -> Option<Mono> {
+        let phase = match &self.phase {
+            Phase::Over => return None,
+            Phase::Waiting(delay) => Some(delay.until.min(delay.note_at)),
+            Phase::Closing { deadline, .. } => Some(*deadline),
+            Phase::Running => self.live.as_ref().and_then(|l| l.leaving.as_ref()?.next_at()),
+            Phase::Starting | Phase::Draining { .. } | Phase::Settling(_) | Phase::Detached => None,
+        };
+        let ready = match self.ready {
+            Readiness::Pending(at) => at,
+            Readiness::Told => None,
+        };
+        let probe = self.trouble.as_ref().filter(|_| self.book.is_some()).map(|t| t.probe_at);
+        let checkpoint = self.book.as_ref().filter(|_| self.may_take_checkpoint());
+        let checkpoint = checkpoint.and_then(Book::checkpoint_deadline);
+        [phase, ready, probe, checkpoint, self.progress_at()].into_iter().flatten().min()
+    }
+
+    /// Whether a line of the agent's wire may be handed in. While not, its
+    /// pipe fills, and the agent waits.
+    ///
+    /// What an ended agent left in its pipe is always taken: it is no more
+    /// than a pipe holds, and a disk that hangs must not keep the run from
+    /// going on.
+    pub fn wants_line(&self) -> bool {
+        if matches!(self.phase, Phase::Draining { .. }) {
+            return true;
+        }
+        self.queue.is_applied()
+            && self.queue.in_flight() < self.setup.max_inflight
+            && self.queue.bytes() < INFLIGHT_BYTES_MAX
+            && self.live.as_ref().is_none_or(|live| live.outbox.has_room())
+    }
+
+    /// Whether the run has ended.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// The live incarnation, for checks from outside.
+    pub fn live_incarnation(&self) -> Option<Incarnation> {
+        self.live.as_ref().map(|live| live.incarnation)
+    }
+
+    fn enter(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.now = now;
+        std::mem::swap(&mut self.out, effects);
+    }
+
+    fn leave(&mut self, effects: &mut Vec<Effect>) {
+        std::mem::swap(&mut self.out, effects);
+    }
+
+    /// What follows from the present state and time, whatever the input was.
+    fn advance(&mut self) {
+        self.pass_deadlines();
+        self.pump();
+        self.take_due_checkpoint();
+        self.close_if_done();
+    }
+
+    fn pass_deadlines(&mut self) {
+        let now = self.now.mono;
+        if let Readiness::Pending(Some(at)) = self.ready
+            && at <= now
+        {
+            self.tell_ready();
+        }
+        if let Phase::Waiting(delay) = &self.phase {
+            let delay = *delay;
+            if delay.until <= now {
+                self.spawn();
+            } else if delay.note_at <= now {
+                self.note_delay(delay);
+            }
+        }
+        if self.book.is_some() && self.trouble.as_ref().is_some_and(|t| t.probe_at <= now) {
+            self.probe();
+        }
+        self.note_progress();
+        self.press_on_leaving();
+    }
+
+    /// A checkpoint that is due waits while others wait for their turn, and
+    /// while the disk is in trouble.
+    fn may_take_checkpoint(&self) -> bool {
+        self.trouble.is_none() && self.queue.is_applied()
+    }
+
+    fn take_due_checkpoint(&mut self) {
+        let now = self.now.mono;
+        if self.may_take_checkpoint()
+            && self.book.as_ref().is_some_and(|book| book.checkpoint_is_due(now))
+        {
+            self.write_own(Own::Checkpoint(CheckpointReason::Tail));
+            self.pump();
+        }
+    }
+
+    /// Applies what may be applied, answers what may be answered.
+    pub(super) fn pump(&mut self) {
+        loop {
+            while let Some(flight) = self.queue.pop_settled() {
+                self.answer(flight);
+            }
+            match self.queue.next() {
+                None => break,
+                // All but a finished answer needs the state.
+                Some(next) if self.book.is_none() && !matches!(next.work, Work::Answered(_)) => {
+                    break;
+                }
+                Some(_) => {}
+            }
+            let Some(next) = self.queue.pop_waiting() else { break };
+            self.apply(next);
+        }
+        self.pump_outbox();
+    }
+
+    pub(super) fn pump_outbox(&mut self) {
+        let Some(live) = &mut self.live else { return };
+        while let Some(bytes) = live.outbox.next() {
+            self.out.push(Effect::Send { incarnation: live.incarnation, bytes });
+        }
+    }
+
+    /// Sends a unit to the store.
+    pub(super) fn persist(
+        &mut self,
+        flight: &mut Flight,
+        ops: Vec<super::io::Op>,
+        privileged: bool,
+    ) {
+        if ops.is_empty() {
+            return;
+        }
+        self.next_unit += 1;
+        let id = UnitId(self.next_unit);
+        flight.unit = Some(id);
+        self.out.push(Effect::Persist(Unit {
+            id,
+            epoch: self.epoch,
+            at: self.now.wall,
+            alone: flight.second_try,
+            privileged,
+            ops,
+        }));
+    }
+
+    pub(super) fn write_own(&mut self, own: Own) {
+        self.queue.push(Origin::Own, Work::Own(own));
+    }
+
+    pub(super) fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.phase_since = self.now.wall;
+    }
+
+    pub(super) fn log(&mut self, level: Level, message: impl Into<String>) {
+        self.out.push(Effect::Log { level, message: message.into(), from_agent: false });
+    }
+
+    pub(super) fn notify_status(&mut self, line: impl Into<String>) {
+        self.out.push(Effect::Notify(Notice::Status(line.into())));
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits { max_state: self.setup.max_state }
+    }
+
+    fn signalled(&mut self, request: SignalRequest) {
+        match request {
+            SignalRequest::Stop => self.stop("a signal"),
+            SignalRequest::Checkpoint => {
+                self.write_own(Own::Checkpoint(CheckpointReason::Request));
+            }
+            SignalRequest::Reload => {
+                self.log(Level::Info, "nothing to reload: there is no rules file");
+            }
+        }
+    }
+
+    pub(super) fn signal_group(&mut self, signal: GroupSignal) {
+        if let Some(live) = &self.live {
+            self.out.push(Effect::Signal { incarnation: live.incarnation, signal });
+        }
+    }
+
+    fn restored(&mut self, restored: super::io::Restored) {
+        for warning in &restored.warnings {
+            self.log(Level::Warning, warning.clone());
+        }
+        self.book = Some(Book::new(restored, self.now.mono));
+        self.settle_waiting();
+    }
+}
+
+#[cfg(test)]
+mod tests;

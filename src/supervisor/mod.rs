@@ -1,0 +1,48 @@
+//! The supervisor: a pure, deterministic state machine.
+//!
+//! [`machine::Machine::handle`] takes one [`io::Input`] and says what to do as
+//! [`io::Effect`]s. It reads no clock and no file and draws its randomness
+//! from a seed it was given, so live running, recovery and simulation are the
+//! same function.
+//!
+//! - [`exit`]: ends of processes, in words, numbers and classes.
+//! - [`io`]: inputs and effects; [`units`]: the typed writes of the store.
+//! - [`machine`]: the phases of a run, and the dispatch; [`setup`]: what it is told before.
+//! - [`lifecycle`]: from spawn to the end of an incarnation and what follows;
+//!   [`cause`]: why it starts; [`closing`]: the end of the run.
+//! - [`leaving`]: how a live agent is made to end.
+//! - [`restart`]: whether and when to start again.
+//! - [`intake`]: lines from the agent and the operator, into the queue.
+//! - [`queue`]: what waits for its turn or its commit, in order.
+//! - [`apply`]: requests done on the speculative state, each once for its key ([`keys`]);
+//!   [`records`]: adrt's own writes; [`answers`]: what is said of all these;
+//!   [`greeting`]: the answer to `initialize`.
+//! - [`book`]: the state itself, committed and speculative.
+//! - [`outbox`]: what the agent has been told and has not read yet.
+//! - [`trouble`]: a disk that refuses.
+//! - [`status`]: what an operator is shown.
+
+pub mod exit;
+pub mod io;
+pub mod machine;
+pub mod restart;
+pub mod units;
+
+mod answers;
+mod apply;
+mod book;
+mod cause;
+mod closing;
+mod greeting;
+mod intake;
+mod keys;
+mod leaving;
+mod lifecycle;
+mod outbox;
+mod queue;
+mod records;
+mod setup;
+mod status;
+#[cfg(test)]
+mod testbed;
+mod trouble;

@@ -1,0 +1,175 @@
+//! What must hold after every transition, whatever the world does.
+
+use std::collections::HashMap;
+
+use adrt::clock::Mono;
+use adrt::supervisor::io::{ConnId, Effect, Notice, Op, RestartMemory, Unit};
+use adrt::supervisor::machine::Setup;
+use serde_json::Value;
+
+use super::agent::Line;
+use super::answers::{self, Told};
+use super::durable::Durable;
+use super::request::Request;
+use super::run::Run;
+use super::side::{Fate, Side};
+
+#[derive(Default)]
+pub struct Checks {
+    /// The process that lives, or whose last words are still coming in.
+    pub side: Option<Side>,
+    conns: HashMap<ConnId, Request>,
+    pub told: Told,
+    pub run: Run,
+    epoch: u32,
+    last_unit: u64,
+    highest_incarnation: u64,
+}
+
+impl Checks {
+    /// adrt begins, with what the disk remembers.
+    pub fn begin(&mut self, now: Mono, memory: RestartMemory, by_hand: bool, durable: &Durable) {
+        self.side = None;
+        self.conns.clear();
+        self.told.disk_refused = false;
+        (self.epoch, self.last_unit) = (0, 0);
+        self.run = Run::begin(now, memory.delay_left.filter(|_| !by_hand));
+        // A number that never reached the disk may be given again: nothing
+        // was said to its process.
+        self.highest_incarnation =
+            durable.incarnations.last_key_value().map_or(0, |(number, _)| *number);
+    }
+
+    // ---------------------------------------------------------- incarnations
+
+    pub fn spawning(&mut self, incarnation: u64, now: Mono) {
+        assert!(incarnation > self.highest_incarnation, "incarnation numbers rise");
+        self.highest_incarnation = incarnation;
+        self.run.spawning(now);
+    }
+
+    pub fn spawned(&mut self, incarnation: u64) {
+        self.side = Some(Side::new(incarnation));
+    }
+
+    /// It ended, and all it wrote is in.
+    pub fn ended(&mut self, incarnation: u64, now: Mono) {
+        self.side = None;
+        self.run.ended(incarnation, now);
+    }
+
+    /// It can't be told anything any more.
+    pub fn deaf(&mut self) {
+        self.side.as_mut().expect("it is somebody").deaf = true;
+    }
+
+    pub fn line(&mut self, line: &Line) -> Fate {
+        self.side.as_mut().expect("a line comes from somebody").line(line)
+    }
+
+    /// Answers to the agent that are on their way.
+    pub fn owed(&self) -> usize {
+        self.side.as_ref().map_or(0, Side::owed)
+    }
+
+    // ---------------------------------------------------------------- operator
+
+    pub fn operator(&mut self, conn: ConnId, request: &Request) {
+        self.run.excused |= request.method == "restart";
+        self.run.restore_wanted |= request.method == "checkpoint.restore";
+        if request.method == "stop" {
+            self.stop_asked();
+        }
+        assert!(self.conns.insert(conn, request.clone()).is_none());
+    }
+
+    pub fn stop_asked(&mut self) {
+        self.run.stop_asked |= self.run.closing_since.is_none();
+    }
+
+    pub fn operator_gone(&mut self, conn: ConnId) {
+        self.conns.remove(&conn);
+    }
+
+    pub fn waiting_operators(&self) -> Vec<ConnId> {
+        let mut list: Vec<_> = self.conns.keys().copied().collect();
+        list.sort_unstable();
+        list
+    }
+
+    // ----------------------------------------------------------------- effects
+
+    pub fn effect(&mut self, effect: &Effect, durable: &Durable, setup: &Setup, now: Mono) {
+        match effect {
+            Effect::Persist(unit) => self.unit(unit, setup),
+            Effect::Resume { epoch, .. } => {
+                assert_eq!(*epoch, self.epoch + 1, "epochs follow each other");
+                self.epoch = *epoch;
+                self.told.disk_refused = true;
+            }
+            Effect::Send { incarnation, bytes } => {
+                let side = self.side.as_mut().expect("something is sent to somebody");
+                assert_eq!(side.incarnation, *incarnation, "sent to another incarnation");
+                side.hears(&parse(bytes), durable, &mut self.told);
+            }
+            Effect::CloseStdin { incarnation } => {
+                let side = self.side_of(*incarnation);
+                side.deaf = true;
+                side.asked_to_leave = true;
+            }
+            Effect::Signal { incarnation, .. } => self.side_of(*incarnation).asked_to_leave = true,
+            Effect::Reply { conn, bytes } => {
+                let request = self.conns.remove(conn).expect("an operator was answered twice");
+                let answer = parse(bytes);
+                assert_eq!(answer["id"].to_string(), request.id.clone().unwrap());
+                answers::check(&request, &answer, durable, &mut self.told, 0);
+            }
+            Effect::Notify(Notice::Stopping) => drop(self.run.closing_since.get_or_insert(now)),
+            Effect::Exit(verdict) => {
+                assert!(self.side.is_none(), "nobody is left behind");
+                self.run.exit(verdict, durable, setup, now);
+            }
+            Effect::Spawn { .. }
+            | Effect::OpenWire { .. }
+            | Effect::PassLine
+            | Effect::Notify(_)
+            | Effect::Log { .. } => {}
+        }
+    }
+
+    fn side_of(&mut self, incarnation: u64) -> &mut Side {
+        let side = self.side.as_mut().expect("effects are for a live process");
+        assert_eq!(side.incarnation, incarnation, "an effect for another incarnation");
+        side
+    }
+
+    fn unit(&mut self, unit: &Unit, setup: &Setup) {
+        assert!(unit.id.0 > self.last_unit, "unit numbers rise");
+        self.last_unit = unit.id.0;
+        assert_eq!(unit.epoch, self.epoch, "a unit is of the present epoch");
+        for op in &unit.ops {
+            if let Op::End(end) = op {
+                self.run.recorded(end, unit, self.highest_incarnation, &setup.policy);
+            }
+        }
+    }
+
+    /// All has been carried out that can be: nobody is left without an answer.
+    pub fn settled(&mut self, durable: &Durable) {
+        let leaves = self.side.as_ref().is_some_and(|side| side.asked_to_leave);
+        // A restore waits for the agent to be gone.
+        let may_wait = |request: &Request| leaves && request.method == "checkpoint.restore";
+        let stuck: Vec<_> = self.conns.values().filter(|request| !may_wait(request)).collect();
+        assert!(stuck.is_empty(), "operators wait for ever: {stuck:?}");
+        self.run.restore_wanted = !self.conns.is_empty();
+        if let Some(side) = &self.side {
+            side.settled(durable);
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Value {
+    let line = bytes.strip_suffix(b"\n").expect("a line ends");
+    assert!(!line.contains(&b'\n'), "a message is one line");
+    serde_json::from_slice(line).expect("a message is JSON")
+}

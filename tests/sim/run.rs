@@ -1,0 +1,143 @@
+//! One run of adrt, as it looks from outside: delays, and how it ends.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use adrt::clock::Mono;
+use adrt::supervisor::io::{Exit, IncarnationEnd, Op, Outcome, Unit, Verdict};
+use adrt::supervisor::machine::Setup;
+use adrt::supervisor::restart::{Policy, RestartMode};
+
+use super::durable::Durable;
+
+#[derive(Default)]
+pub struct Run {
+    pub last_exit: Option<Exit>,
+    pub spawn_failed: bool,
+    pub stop_asked: bool,
+    pub restore_failed: bool,
+    pub closing_since: Option<Mono>,
+    verdict: Option<Verdict>,
+    /// No spawn before this, unless an operator asked for one.
+    not_before: Option<Mono>,
+    pub excused: bool,
+    /// An operator's restore may be under way, perhaps with nobody waiting.
+    pub restore_wanted: bool,
+    /// When the last incarnation was known to be over.
+    ended: Option<(u64, Mono)>,
+    /// Delays that were kept, by the incarnation they followed.
+    kept: HashMap<u64, Duration>,
+    chosen: HashMap<u64, Duration>,
+}
+
+impl Run {
+    /// With so much left of a delay.
+    pub fn begin(now: Mono, left: Option<Duration>) -> Self {
+        Self { not_before: left.map(|left| now + left), ..Self::default() }
+    }
+
+    /// No more is done than what was asked for before.
+    pub fn is_ending(&self) -> bool {
+        self.closing_since.is_some() || self.restore_failed
+    }
+
+    pub fn ended(&mut self, incarnation: u64, now: Mono) {
+        self.ended = Some((incarnation, now));
+    }
+
+    pub fn spawning(&mut self, now: Mono) {
+        self.excused |= self.restore_wanted;
+        if let Some(at) = self.not_before.take() {
+            assert!(self.excused || now >= at, "a delay left over from before was cut short");
+        }
+        if let Some((ended, at)) = self.ended.take()
+            && !self.excused
+        {
+            self.kept.insert(ended, now.since(at));
+            self.assert_kept(ended);
+        }
+        self.excused = false;
+    }
+
+    /// The delay that was chosen is known when the end is recorded, which may
+    /// be before the next start or after it.
+    fn assert_kept(&self, incarnation: u64) {
+        if let (Some(kept), Some(chosen)) =
+            (self.kept.get(&incarnation), self.chosen.get(&incarnation))
+        {
+            assert!(kept >= chosen, "a delay of {chosen:?} was cut short to {kept:?}");
+        }
+    }
+
+    /// An end is being recorded, in that unit.
+    pub fn recorded(&mut self, end: &IncarnationEnd, unit: &Unit, newest: u64, policy: &Policy) {
+        let Some(delay) = end.backoff else { return };
+        assert!(delay <= policy.max, "a delay is longer than --backoff-max");
+        self.chosen.insert(end.incarnation, delay);
+        self.assert_kept(end.incarnation);
+        let count = unit.ops.iter().find_map(|op| match op {
+            Op::Restart(memory) => Some(memory.crashes_in_row),
+            _ => None,
+        });
+        // A record that comes late stands beside a younger memory.
+        if end.class.is_crash()
+            && end.incarnation == newest
+            && let Some(count @ 1..) = count
+            && !end.backoff_why.contains("operator")
+        {
+            assert_in_backoff(policy, count, delay);
+        }
+    }
+
+    /// The verdict fits what happened.
+    pub fn exit(&mut self, verdict: &Verdict, durable: &Durable, setup: &Setup, now: Mono) {
+        assert!(self.verdict.is_none(), "a run ends once");
+        let policy = &setup.policy;
+        let crashed = self.last_exit.is_some_and(|exit| exit != Exit::Code(0));
+        match verdict.outcome {
+            Outcome::Done => assert_eq!(self.last_exit, Some(Exit::Code(0)), "done"),
+            Outcome::Stopped => assert!(self.stop_asked, "nobody asked to stop"),
+            Outcome::GaveUp => {
+                assert!(policy.max_restarts.is_some() && (crashed || self.spawn_failed));
+            }
+            Outcome::Fatal => assert!(
+                matches!(self.last_exit, Some(Exit::Code(c)) if policy.fatal_exit.contains(&c))
+            ),
+            Outcome::AgentFailed(exit) => {
+                assert_eq!((policy.mode, self.last_exit), (RestartMode::Never, Some(exit)));
+            }
+            Outcome::ExecFailed(_) => assert!(self.spawn_failed),
+            Outcome::StoreFailed => assert!(self.restore_failed),
+        }
+        if self.stop_asked {
+            assert!(matches!(verdict.outcome, Outcome::Stopped | Outcome::StoreFailed));
+        }
+        if let Some(since) = self.closing_since
+            && verdict.outcome != Outcome::StoreFailed
+            && now.since(since) < setup.stop_timeout
+        {
+            assert_well_left(durable);
+        }
+        self.verdict = Some(verdict.clone());
+    }
+}
+
+/// The run ended before its last deadline: then all of it is on the disk.
+fn assert_well_left(durable: &Durable) {
+    let last = durable.incarnations.last_key_value().map(|(_, row)| row);
+    assert!(last.is_none_or(|row| row.end.is_some()), "the last end was not recorded");
+    assert_eq!(durable.restart.delay_left, None, "a delay is left over");
+    let newest = durable.newest().map_or(0, |c| c.info.version);
+    assert_eq!(newest, durable.version, "the last state has no checkpoint");
+}
+
+fn assert_in_backoff(policy: &Policy, count: u32, delay: Duration) {
+    let grown = policy.initial.as_secs_f64() * policy.multiplier.powi(count as i32 - 1);
+    let full = grown.min(policy.max.as_secs_f64());
+    let (low, high) = (full * (1.0 - policy.jitter), full * (1.0 + policy.jitter));
+    let (seconds, slack) = (delay.as_secs_f64(), 1e-5);
+    assert!(
+        seconds >= low - slack && seconds <= high + slack,
+        "crash {count} in a row waits {seconds} s, not between {low} and {high}"
+    );
+}

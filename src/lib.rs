@@ -41,4 +41,5 @@ pub mod clock;
 pub mod engines;
 pub mod json;
 pub mod protocol;
+pub mod store;
 pub mod supervisor;

@@ -1,0 +1,74 @@
+//! Steps that are not invented yet.
+
+use super::*;
+
+const ADDITIVE: Step =
+    Step { to: 2, additive: true, sql: "ALTER TABLE journal ADD COLUMN mood TEXT" };
+const BREAKING: Step = Step { to: 3, additive: false, sql: "ALTER TABLE pins RENAME TO pegs" };
+const BROKEN: Step =
+    Step { to: 3, additive: false, sql: "CREATE TABLE half (x); CREATE TABLE half (x)" };
+
+fn steps(more: &[Step]) -> Vec<Step> {
+    STEPS.iter().chain(more).copied().collect()
+}
+
+/// A file brought to schema 1, with something in it.
+fn old() -> (tempfile::TempDir, std::path::PathBuf, Connection) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("adrt.db");
+    let conn = Connection::open(&path).unwrap();
+    assert!(migrate(&conn, &BLANK, STEPS, Some(&path)).unwrap().made);
+    put_meta(&conn, "script", "a.py").unwrap();
+    (dir, path, conn)
+}
+
+fn bring(conn: &Connection, path: &Path, more: &[Step]) -> Result<Migrated, OpenError> {
+    let steps = steps(more);
+    let found = inspect(conn, &steps, Some(path))?;
+    migrate(conn, &found, &steps, Some(path))
+}
+
+fn schema_of(conn: &Connection) -> i32 {
+    identity(conn).unwrap().schema
+}
+
+#[test]
+fn an_additive_step_leaves_the_older_adrt_able_to_write() {
+    let (_dir, path, conn) = old();
+    let done = bring(&conn, &path, &[ADDITIVE]).unwrap();
+    assert_eq!(done, Migrated::default(), "nothing to tell");
+    assert_eq!(schema_of(&conn), 2);
+    assert!(!path.with_file_name("adrt.db.v1").exists());
+    assert_eq!(inspect(&conn, STEPS, Some(&path)).unwrap().schema, 2);
+    assert!(super::super::verify::verify(&conn).is_ok(), "the definitions' checksum went along");
+}
+
+#[test]
+fn any_other_step_keeps_a_copy_and_says_so() {
+    let (_dir, path, conn) = old();
+    let done = bring(&conn, &path, &[ADDITIVE, BREAKING]).unwrap();
+    assert_eq!(schema_of(&conn), 3);
+    let copy = path.with_file_name("adrt.db.v2");
+    assert_eq!(done.warnings.len(), 1);
+    assert!(done.warnings[0].contains(copy.to_str().unwrap()), "{:?}", done.warnings);
+    let kept = Connection::open(&copy).unwrap();
+    assert_eq!(schema_of(&kept), 2);
+    assert_eq!(get_meta(&kept, "script").unwrap().as_deref(), Some("a.py"));
+    let refused = inspect(&conn, STEPS, Some(&path));
+    assert!(matches!(refused, Err(OpenError::Newer { schema: 3, min_writer: 3 })), "{refused:?}");
+    // Once is enough.
+    std::fs::remove_file(&copy).unwrap();
+    assert_eq!(bring(&conn, &path, &[ADDITIVE, BREAKING]).unwrap(), Migrated::default());
+    assert!(!copy.exists());
+}
+
+#[test]
+fn a_step_that_fails_leaves_the_schema_before_it() {
+    let (_dir, path, conn) = old();
+    assert!(bring(&conn, &path, &[ADDITIVE, BROKEN]).is_err());
+    assert_eq!(schema_of(&conn), 2);
+    assert!(conn.is_autocommit());
+    // And the next try finds its copy in the way, and makes it anew.
+    bring(&conn, &path, &[ADDITIVE, BREAKING]).unwrap();
+    assert_eq!(schema_of(&conn), 3);
+}

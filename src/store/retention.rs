@@ -1,0 +1,343 @@
+//! What is kept, and what is let go.
+//!
+//! Checkpoints: the newest 5, the last of each hour for a day, the last of
+//! each day for a week, those with labels (100 at most), and one pinned at
+//! each of the last 10 crashes. The journal: back to the oldest of the newest
+//! 5 checkpoints, so that one damaged checkpoint, or four, cost nothing.
+//!
+//! "An hour", "a day" are of adrt's own count of time ([`AgeClock`]): a clock
+//! that jumps by years at its first NTP answer lets nothing go.
+//!
+//! Past the file's budget history goes first, in this order: old outputs of
+//! the ledger, checkpoints without labels and the journal before them down to
+//! two checkpoints, labelled ones. If that is not enough, the supervisor
+//! refuses writes; the store itself refuses none.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::commit::{Tallies, used_bytes};
+use super::load::KEYS_KEPT;
+use super::rows::{Sum, holds, signed, unsigned};
+use super::schema::{self, META_AGE};
+use super::verify::CHECKPOINT_COLUMNS;
+use crate::clock::Wall;
+
+/// The newest checkpoints that are always kept; the journal goes back to the
+/// oldest of them.
+pub const NEWEST_KEPT: usize = 5;
+/// For so long, one an hour is kept.
+const HOURLY_FOR: i64 = 24;
+/// For so long, one a day is kept.
+const DAILY_FOR: i64 = 7;
+/// Checkpoints with labels that are kept.
+pub const LABELLED_KEPT: usize = 100;
+/// Crashes that a checkpoint is pinned for.
+pub const PINS_KEPT: u64 = 10;
+/// Rows deleted in one transaction, so that nobody waits long for it.
+pub const DELETES_MAX: u64 = 1000;
+/// Checkpoints that not even the budget sheds.
+const SHED_DOWN_TO: usize = 2;
+/// Outputs of the ledger that the budget leaves.
+const OUTPUTS_SHED_TO: u64 = 10;
+/// How long keys are remembered.
+pub const KEYS_KEPT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Keys above [`KEYS_KEPT`] that may gather before they are deleted together.
+const KEYS_SLACK: u64 = 256;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A span in milliseconds.
+pub(crate) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Counts time by the wall clock's steps between writes, none of them taken
+/// for more than a day: the time adrt ran, plus gaps of at most a day each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct AgeClock {
+    counted: i64,
+    /// The wall clock at the last step; none before the first.
+    last: Option<i64>,
+}
+
+impl AgeClock {
+    /// From the file.
+    pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let text = schema::get_meta(conn, META_AGE)?.unwrap_or_default();
+        let mut words = text.split(' ').map(str::parse);
+        let newest = scan(conn)?.0.first().map(|entry| entry.age);
+        Ok(match (words.next(), words.next()) {
+            (Some(Ok(counted)), Some(Ok(last))) => Self { counted, last: Some(last) },
+            // Lost: nothing gets older than the newest checkpoint says.
+            _ => Self { counted: newest.unwrap_or(0), last: None },
+        })
+    }
+
+    /// It is now this late.
+    pub(crate) fn advance(&mut self, at: Wall) {
+        if let Some(last) = self.last {
+            self.counted += at.millis().saturating_sub(last).clamp(0, DAY_MS);
+        }
+        self.last = Some(at.millis());
+    }
+
+    /// Milliseconds counted.
+    pub(crate) const fn millis(self) -> i64 {
+        self.counted
+    }
+
+    /// For the file.
+    pub(crate) fn to_text(self) -> String {
+        format!("{} {}", self.counted, self.last.unwrap_or(0))
+    }
+}
+
+/// What retention looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    id: i64,
+    version: i64,
+    age: i64,
+    labelled: bool,
+}
+
+/// All sound checkpoints, newest first. A row that is damaged is of no use to
+/// anybody, and nothing may be let go for what it says: it goes itself.
+fn entries(conn: &Connection) -> rusqlite::Result<Vec<Entry>> {
+    let (sound, damaged) = scan(conn)?;
+    for id in damaged {
+        delete_checkpoint(conn, id)?;
+    }
+    Ok(sound)
+}
+
+/// Sound checkpoints, and the numbers of damaged ones, newest first.
+fn scan(conn: &Connection) -> rusqlite::Result<(Vec<Entry>, Vec<i64>)> {
+    let sql = format!("SELECT {CHECKPOINT_COLUMNS} FROM checkpoints ORDER BY id DESC");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let (mut sound, mut damaged) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        if holds("checkpoints", row, 9) {
+            let labelled = row.get_ref(4)? != ValueRef::Null;
+            sound.push(Entry { id, version: row.get(1)?, age: row.get(3)?, labelled });
+        } else {
+            damaged.push(id);
+        }
+    }
+    Ok((sound, damaged))
+}
+
+fn pinned(conn: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
+    let mut statement =
+        conn.prepare_cached("SELECT incarnation, checkpoint, sum FROM pins ORDER BY incarnation")?;
+    let mut rows = statement.query([])?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        if holds("pins", row, 2) {
+            found.insert(row.get(1)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Which of `list` (newest first) stay, by number.
+fn kept(list: &[Entry], pinned: &BTreeSet<i64>, now: i64) -> BTreeSet<i64> {
+    let mut keep: BTreeSet<i64> = list.iter().take(NEWEST_KEPT).map(|e| e.id).collect();
+    // The last of each hour and day, counted from the beginning of time, so
+    // that what is the last of its hour once remains so.
+    for (length, lasts) in [(HOUR_MS, HOURLY_FOR), (DAY_MS, DAILY_FOR)] {
+        let current = now / length;
+        let mut seen = BTreeSet::new();
+        let recent = list.iter().filter(|e| e.age / length > current - lasts);
+        keep.extend(recent.filter(|e| seen.insert(e.age / length)).map(|e| e.id));
+    }
+    keep.extend(list.iter().filter(|e| e.labelled).take(LABELLED_KEPT).map(|e| e.id));
+    keep.extend(list.iter().map(|e| e.id).filter(|id| pinned.contains(id)));
+    keep
+}
+
+/// Keeps a checkpoint for a crash's sake, and lets go of the oldest such.
+pub(crate) fn pin(conn: &Connection, checkpoint: u64, incarnation: u64) -> rusqlite::Result<()> {
+    let (checkpoint, incarnation) = (signed(checkpoint), signed(incarnation));
+    let sum = Sum::of("pins").int(incarnation).int(checkpoint).finish();
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO pins (incarnation, checkpoint, sum) VALUES (?1, ?2, ?3)",
+    )?
+    .execute((incarnation, checkpoint, sum))?;
+    conn.prepare_cached(
+        "DELETE FROM pins WHERE incarnation NOT IN
+             (SELECT incarnation FROM pins ORDER BY incarnation DESC LIMIT ?1)",
+    )?
+    .execute([signed(PINS_KEPT)])
+    .map(drop)
+}
+
+/// Lets go of what a new checkpoint made old.
+pub(crate) fn after_checkpoint(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
+    let list = entries(conn)?;
+    let keep = kept(&list, &pinned(conn)?, tallies.age.millis());
+    let old = list.iter().rev().filter(|e| !keep.contains(&e.id));
+    for entry in old.take(usize::try_from(DELETES_MAX / 2).unwrap_or(usize::MAX)) {
+        delete_checkpoint(conn, entry.id)?;
+    }
+    // With fewer than five the journal goes back to its beginning.
+    if let Some(oldest) = list.get(NEWEST_KEPT - 1) {
+        tallies.cut_to = Some(unsigned(oldest.version));
+    }
+    age_keys(conn, tallies)
+}
+
+fn delete_checkpoint(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM snapshots WHERE id = ?1")?.execute([id])?;
+    conn.prepare_cached("DELETE FROM checkpoints WHERE id = ?1")?.execute([id]).map(drop)
+}
+
+/// Deletes up to `most` changes that are no longer needed. How many it were.
+pub(crate) fn cut_step(
+    conn: &Connection,
+    tallies: &mut Tallies,
+    most: u64,
+) -> rusqlite::Result<u64> {
+    let Some(to) = tallies.cut_to.map(signed) else { return Ok(0) };
+    let first: Option<i64> =
+        conn.prepare_cached("SELECT min(version) FROM journal")?.query_row([], |r| r.get(0))?;
+    let Some(first) = first.filter(|first| *first <= to) else {
+        tallies.cut_to = None;
+        return Ok(0);
+    };
+    // Versions run without gaps but after damage; a gap only makes a step shorter.
+    let step_to = to.min(first.saturating_add(signed(most) - 1));
+    if step_to == to {
+        tallies.cut_to = None;
+    }
+    cut(conn, step_to)
+}
+
+fn cut(conn: &Connection, to: i64) -> rusqlite::Result<u64> {
+    let deleted = conn.prepare_cached("DELETE FROM journal WHERE version <= ?1")?.execute([to])?;
+    Ok(deleted as u64)
+}
+
+/// Deletes keys above their number, some at a time.
+pub(crate) fn cut_keys(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
+    let count = tallies.next_key.saturating_sub(tallies.first_key);
+    if count < KEYS_KEPT + KEYS_SLACK {
+        return Ok(());
+    }
+    let first = tallies.next_key - KEYS_KEPT;
+    delete_keys_before(conn, tallies, first.min(tallies.first_key + DELETES_MAX))
+}
+
+/// Deletes keys past their age. They were written in the order of their age.
+fn age_keys(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
+    let oldest = tallies.age.millis().saturating_sub(millis(KEYS_KEPT_AGE));
+    let young: Option<i64> = {
+        let mut statement = conn.prepare_cached(
+            "SELECT id, key, request, at, age, result, sum FROM keys ORDER BY id LIMIT ?1",
+        )?;
+        let mut rows = statement.query([signed(DELETES_MAX)])?;
+        let mut after_old = None;
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            if !holds("keys", row, 6) || row.get::<_, i64>(4)? >= oldest {
+                break;
+            }
+            after_old = Some(id + 1);
+        }
+        after_old
+    };
+    match young {
+        Some(first) => delete_keys_before(conn, tallies, unsigned(first)),
+        None => Ok(()),
+    }
+}
+
+fn delete_keys_before(
+    conn: &Connection,
+    tallies: &mut Tallies,
+    first: u64,
+) -> rusqlite::Result<()> {
+    // The last one always stays: its number tells the next one's.
+    let first = first.min(tallies.next_key.saturating_sub(1));
+    conn.prepare_cached("DELETE FROM keys WHERE id < ?1")?.execute([signed(first)])?;
+    tallies.first_key = tallies.first_key.max(first);
+    Ok(())
+}
+
+/// `checkpoints prune`: all in one transaction, since somebody waits for the
+/// count. Returns checkpoints and changes deleted.
+pub(crate) fn prune(conn: &Connection, keep: u64, all: bool) -> rusqlite::Result<(u64, u64)> {
+    let list = entries(conn)?;
+    let keep = usize::try_from(keep.max(1)).unwrap_or(usize::MAX);
+    let pinned = pinned(conn)?;
+    let mut deleted = 0;
+    for entry in list.iter().skip(keep) {
+        if all || !(entry.labelled || pinned.contains(&entry.id)) {
+            delete_checkpoint(conn, entry.id)?;
+            deleted += 1;
+        }
+    }
+    conn.execute("DELETE FROM pins WHERE checkpoint NOT IN (SELECT id FROM checkpoints)", [])?;
+    let floor = keep.min(NEWEST_KEPT).min(list.len());
+    let cut_to = floor.checked_sub(1).and_then(|at| list.get(at));
+    let versions = cut_to.map_or(Ok(0), |oldest| cut(conn, oldest.version))?;
+    Ok((deleted, versions))
+}
+
+/// Sheds history while used pages are past the budget. Returns what is used.
+pub(crate) fn hold_budget(
+    conn: &Connection,
+    tallies: &mut Tallies,
+    max_db: u64,
+) -> rusqlite::Result<u64> {
+    let mut used = used_bytes(conn)?;
+    if used <= max_db || tallies.shed_all {
+        return Ok(used);
+    }
+    shed_outputs(conn)?;
+    used = used_bytes(conn)?;
+    let mut room = DELETES_MAX;
+    while used > max_db && room > 0 {
+        let list = entries(conn)?;
+        let Some(victim) = next_to_shed(&list) else {
+            tallies.shed_all = true;
+            break;
+        };
+        delete_checkpoint(conn, victim)?;
+        room -= 1;
+        if let Some(oldest) = entries(conn)?.iter().take(NEWEST_KEPT).next_back() {
+            let to = unsigned(oldest.version);
+            tallies.cut_to = Some(tallies.cut_to.map_or(to, |before| before.max(to)));
+            room -= cut_step(conn, tallies, room)?;
+        }
+        used = used_bytes(conn)?;
+    }
+    Ok(used)
+}
+
+/// The oldest checkpoint without a label, else the oldest with one; the
+/// newest two stay.
+fn next_to_shed(list: &[Entry]) -> Option<i64> {
+    let old = list.get(SHED_DOWN_TO..)?;
+    let plain = old.iter().rev().find(|e| !e.labelled);
+    plain.or_else(|| old.last()).map(|e| e.id)
+}
+
+fn shed_outputs(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute(
+        "DELETE FROM outputs WHERE incarnation <=
+             (SELECT max(incarnation) FROM outputs) - ?1",
+        [signed(OUTPUTS_SHED_TO)],
+    )
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests;

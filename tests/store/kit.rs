@@ -1,0 +1,233 @@
+//! What the tests build stores and units with.
+
+use std::path::PathBuf;
+
+use adrt::clock::Wall;
+use adrt::engines::state::{Format, Limits, Node};
+use adrt::store::{Home, OnDamage, OpenError, Options, Reader, Store};
+use adrt::supervisor::io::{
+    Answer, Boot, CheckpointReason, CheckpointRow, Exit, ExitClass, IncarnationEnd,
+    IncarnationStart, JournalRow, KeyRow, Op, ProcessIdentity, Restored, Unit, UnitId,
+};
+
+/// The wall clock of the first unit of a test.
+pub const T0: i64 = 1_700_000_000_000;
+pub const MINUTE: i64 = 60_000;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const DAY: i64 = 24 * HOUR;
+
+/// A state directory with one agent in it.
+pub struct Place {
+    pub dir: tempfile::TempDir,
+    pub home: Home,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        // In memory where that can be had: thousands of syncs are made here.
+        let shm = std::path::Path::new("/dev/shm");
+        let dir = tempfile::tempdir_in(shm).or_else(|_| tempfile::tempdir()).unwrap();
+        let home = Home::new(&dir.path().join("state"), "agent").unwrap();
+        home.create().unwrap();
+        Self { dir, home }
+    }
+
+    pub fn try_open(&self, options: &Options) -> Result<(Store, Boot), OpenError> {
+        Store::open(&self.home, options)
+    }
+
+    pub fn open(&self) -> Store {
+        self.try_open(&options()).unwrap().0
+    }
+
+    pub fn reader(&self) -> Reader {
+        Reader::open(&self.home).unwrap()
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.home.database()
+    }
+}
+
+/// No reserve file: most tests need none, and it is 8 MiB.
+pub fn options() -> Options {
+    Options { reserve: false, ..Options::default() }
+}
+
+pub fn on_damage(on_damage: OnDamage) -> Options {
+    Options { on_damage, ..options() }
+}
+
+/// Makes units in the order of their numbers, and keeps the state they make.
+pub struct Script {
+    pub root: Node,
+    pub version: u64,
+    pub at: i64,
+    pub checkpoint: u64,
+    unit: u64,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self { root: Node::empty_object(), version: 0, at: T0, checkpoint: 0, unit: 0 }
+    }
+}
+
+impl Script {
+    pub fn unit(&mut self, ops: Vec<Op>) -> Unit {
+        self.unit += 1;
+        Unit {
+            id: UnitId(self.unit),
+            epoch: 0,
+            at: Wall::from_millis(self.at),
+            alone: false,
+            privileged: false,
+            ops,
+        }
+    }
+
+    /// A merge patch, as the next version.
+    pub fn patch_op(&mut self, patch: &str) -> Op {
+        let limits = Limits { max_state: usize::MAX };
+        self.root = self.root.apply(Format::Merge, patch, &limits).unwrap();
+        self.version += 1;
+        Op::Journal(JournalRow {
+            version: self.version,
+            format: Format::Merge,
+            patch: patch.into(),
+            by: "agent".into(),
+            incarnation: 1,
+        })
+    }
+
+    pub fn patch(&mut self, patch: &str) -> Unit {
+        let op = self.patch_op(patch);
+        self.unit(vec![op])
+    }
+
+    /// `{"n": <version>}`.
+    pub fn count(&mut self) -> Unit {
+        let patch = format!(r#"{{"n":{}}}"#, self.version + 1);
+        self.patch(&patch)
+    }
+
+    pub fn checkpoint_op(&mut self, label: Option<&str>) -> Op {
+        self.checkpoint += 1;
+        Op::Checkpoint(CheckpointRow {
+            id: self.checkpoint,
+            version: self.version,
+            label: label.map(str::to_owned),
+            reason: CheckpointReason::Request,
+            incarnation: 1,
+            root: self.root.clone(),
+        })
+    }
+
+    pub fn checkpoint(&mut self, label: Option<&str>) -> Unit {
+        let op = self.checkpoint_op(label);
+        self.unit(vec![op])
+    }
+
+    /// Goes on from what was restored.
+    pub fn resume(&mut self, restored: &Restored) {
+        self.root = restored.root.clone();
+        self.version = restored.highest_version.max(restored.version);
+        self.checkpoint = restored.highest_checkpoint;
+    }
+}
+
+/// The commit of one unit, with its answers.
+pub fn commit(store: &mut Store, unit: Unit) -> Vec<Answer> {
+    let mut done = store.commit(&[unit]).unwrap();
+    done.receipts.pop().unwrap().answers
+}
+
+pub fn key_op(key: u8, result: &str) -> Op {
+    Op::Key(KeyRow { key: [key; 16], request: [key ^ 0xff; 16], result: result.to_owned() })
+}
+
+pub fn begin_op(incarnation: u64) -> Op {
+    Op::Begin(IncarnationStart {
+        incarnation,
+        run_id: "run".to_owned(),
+        reason: "first".to_owned(),
+        process: ProcessIdentity {
+            pid: 4242,
+            session: 4200,
+            start_ticks: 77,
+            boot_id: "boot".to_owned(),
+        },
+        release: Some("r1".to_owned()),
+    })
+}
+
+pub fn end_op(incarnation: u64, class: ExitClass, output: &[u8]) -> Op {
+    Op::End(Box::new(IncarnationEnd {
+        incarnation,
+        class,
+        exit: Some(Exit::Signal { signal: 9, core: false }),
+        summary: "killed by signal 9".to_owned(),
+        uptime: std::time::Duration::from_millis(1234),
+        version: 1,
+        output: output.to_vec(),
+        backoff: Some(std::time::Duration::from_millis(500)),
+        backoff_why: "first crash".to_owned(),
+    }))
+}
+
+/// CRC-32C of fields as the store sums them, done over again here: a change
+/// of the rule would make every file out there unreadable.
+pub fn row_sum(table: &str, fields: &[&str]) -> i64 {
+    let mut bytes = table.as_bytes().to_vec();
+    for field in fields {
+        bytes.push(2);
+        bytes.extend((field.len() as u64).to_le_bytes());
+        bytes.extend(field.as_bytes());
+    }
+    i64::from(crc32c_slowly(&bytes))
+}
+
+/// Bit by bit, from the polynomial.
+fn crc32c_slowly(bytes: &[u8]) -> u32 {
+    let mut crc = !0_u32;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
+        }
+    }
+    !crc
+}
+
+impl Place {
+    /// Writes a row of `meta` as the store would.
+    pub fn set_meta(&self, name: &str, value: &str) {
+        let conn = rusqlite::Connection::open(self.database()).unwrap();
+        let sum = row_sum("meta", &[name, value]);
+        conn.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2, ?3)", (name, value, sum))
+            .unwrap();
+    }
+
+    /// As a newer adrt does after it changed the tables.
+    pub fn refresh_schema_sum(&self) {
+        let conn = rusqlite::Connection::open(self.database()).unwrap();
+        let mut bytes = b"sqlite_schema".to_vec();
+        let mut statement = conn
+            .prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")
+            .unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..4 {
+                match row.get::<_, Option<String>>(column).unwrap() {
+                    None => bytes.push(0),
+                    Some(text) => {
+                        bytes.push(2);
+                        bytes.extend((text.len() as u64).to_le_bytes());
+                        bytes.extend(text.as_bytes());
+                    }
+                }
+            }
+        }
+        self.set_meta("adrt.schema_sum", &crc32c_slowly(&bytes).to_string());
+    }
+}

@@ -40,6 +40,10 @@
 pub mod clock;
 pub mod engines;
 pub mod json;
+pub mod output;
+pub mod process;
 pub mod protocol;
+pub mod signals;
 pub mod store;
 pub mod supervisor;
+pub mod systemd;

@@ -1,0 +1,247 @@
+//! Kills what outlives an agent.
+//!
+//! Three things do: members of its group (killed with it, see [`super::reap`]),
+//! daemons that left the group by `setsid` and that adrt, as their subreaper,
+//! has adopted (`kill_adopted`), and the group of an agent whose adrt was
+//! itself killed ([`kill_orphan_group`], called by the next `adrt run`).
+//!
+//! A process is known by its number and its start time together, and is
+//! killed through a pidfd that was checked against both, so an innocent one
+//! that got the number meanwhile is never hit. Nothing here waits for a
+//! victim to be gone: it is enough that it can do nothing any more.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::reap;
+use super::table::{self, Entry};
+use crate::clock;
+use crate::supervisor::io::ProcessIdentity;
+
+/// How often the table is read anew for processes that were born while others
+/// were being killed. Each round costs some milliseconds; a fork bomb that
+/// outruns so many is the operator's to stop (a cgroup can).
+const ROUNDS: usize = 32;
+
+/// How long the killed group of an earlier run is waited for.
+const GONE_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks. They are not our children: nobody reports their end.
+const GONE_PAUSE: Duration = Duration::from_millis(2);
+
+/// Kills all children of adrt's that are not in `leaders`, and their
+/// descendants. Returns how many.
+pub(super) fn kill_adopted(leaders: &[i32]) -> usize {
+    let adrt = nix::unistd::getpid().as_raw();
+    // By far the most agents leave nothing: then one system call says so, and
+    // no table is read.
+    if leaders.is_empty() && !reap::has_children() {
+        return 0;
+    }
+    kill_rounds(|processes| descendants(processes, adrt, leaders))
+}
+
+/// Kills what is left of the group of an agent that ran under an adrt which
+/// was killed. Returns how many processes.
+///
+/// The number of the group may be another's by now. It is still the old one's
+/// only in the same boot, and only if its leader is the recorded process, or
+/// the leader is gone and a member belongs to the recorded session and is
+/// younger than the leader. (While a member lives, the kernel gives the
+/// group's number to no new process; so if a stranger has it, none is left.)
+pub fn kill_orphan_group(identity: &ProcessIdentity) -> usize {
+    // What could not be read when it was recorded matches nothing.
+    let complete = identity.pid > 1 && identity.start_ticks > 0 && !identity.boot_id.is_empty();
+    if !complete || identity.boot_id != table::boot_id() {
+        return 0;
+    }
+    let killed = kill_rounds(|processes| orphans(processes, identity));
+    if killed > 0 {
+        wait_gone(|processes| orphans(processes, identity));
+    }
+    killed
+}
+
+/// Waits until what was killed is gone: its ports and locks are to be free
+/// when the next one starts. Not for ever; a process that hangs in the kernel
+/// may never go.
+fn wait_gone(choose: impl Fn(&[Entry]) -> Vec<Entry>) {
+    let deadline = clock::mono() + GONE_PATIENCE;
+    while clock::mono() < deadline {
+        match table::all() {
+            Ok(processes) if choose(&processes).iter().any(|process| !process.zombie) => {
+                std::thread::sleep(GONE_PAUSE);
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// Kills what `choose` picks from the table, until it picks nobody new.
+fn kill_rounds(choose: impl Fn(&[Entry]) -> Vec<Entry>) -> usize {
+    let mut killed = HashSet::new();
+    for _ in 0..ROUNDS {
+        let Ok(processes) = table::all() else { break };
+        let before = killed.len();
+        for victim in choose(&processes) {
+            if !victim.zombie && killed.insert((victim.pid, victim.start_ticks)) {
+                kill_exactly(&victim);
+            }
+        }
+        if killed.len() == before {
+            break;
+        }
+    }
+    killed.len()
+}
+
+/// All processes below `root`, without those in `spared` and below them.
+fn descendants(processes: &[Entry], root: i32, spared: &[i32]) -> Vec<Entry> {
+    let mut children: HashMap<i32, Vec<&Entry>> = HashMap::new();
+    for process in processes {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let mut found = Vec::new();
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        for child in children.remove(&parent).unwrap_or_default() {
+            if !spared.contains(&child.pid) {
+                found.push(*child);
+                parents.push(child.pid);
+            }
+        }
+    }
+    found
+}
+
+/// The processes that are left of a recorded group; none if its number has
+/// come to somebody else.
+fn orphans(processes: &[Entry], identity: &ProcessIdentity) -> Vec<Entry> {
+    let leader = processes.iter().find(|process| process.pid == identity.pid);
+    if leader.is_some_and(|leader| leader.start_ticks != identity.start_ticks) {
+        return Vec::new();
+    }
+    let ours = |process: &&Entry| {
+        process.group == identity.pid
+            && process.start_ticks >= identity.start_ticks
+            && (leader.is_some() || process.session == identity.session)
+    };
+    processes.iter().filter(ours).copied().collect()
+}
+
+/// Kills this very process, and no other that has its number.
+fn kill_exactly(victim: &Entry) {
+    let Some(pidfd) = open_pidfd(victim.pid) else {
+        return;
+    };
+    let same = table::entry(victim.pid).is_some_and(|now| now.start_ticks == victim.start_ticks);
+    if !same {
+        return;
+    }
+    match pidfd {
+        // SAFETY: plain numbers and a null siginfo, which is allowed.
+        PidFd::Open(pidfd) => unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                pidfd.as_raw_fd(),
+                libc::SIGKILL,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            );
+        },
+        PidFd::Unsupported => {
+            let _gone_already = kill(Pid::from_raw(victim.pid), Signal::SIGKILL);
+        }
+    }
+}
+
+enum PidFd {
+    Open(OwnedFd),
+    /// Before Linux 5.3, or forbidden by a sandbox: the number and the start
+    /// time, compared just before, must do.
+    Unsupported,
+}
+
+/// `None`: the process is gone.
+fn open_pidfd(pid: i32) -> Option<PidFd> {
+    // SAFETY: plain numbers; the result is a new descriptor, close-on-exec.
+    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    match (i32::try_from(opened), Errno::last()) {
+        // SAFETY: the kernel has just made this descriptor for us.
+        (Ok(fd), _) if fd >= 0 => Some(PidFd::Open(unsafe { OwnedFd::from_raw_fd(fd) })),
+        (_, Errno::ESRCH) => None,
+        (_, _) => Some(PidFd::Unsupported),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICKS: u64 = 1000;
+
+    fn process(pid: i32, parent: i32, group: i32, start_ticks: u64) -> Entry {
+        Entry { pid, parent, group, session: 5, start_ticks, zombie: false }
+    }
+
+    fn recorded() -> ProcessIdentity {
+        ProcessIdentity {
+            pid: 40,
+            session: 5,
+            start_ticks: TICKS,
+            boot_id: table::boot_id().to_owned(),
+        }
+    }
+
+    fn pids(mut entries: Vec<Entry>) -> Vec<i32> {
+        entries.sort_by_key(|entry| entry.pid);
+        entries.iter().map(|entry| entry.pid).collect()
+    }
+
+    #[test]
+    fn descendants_spare_leaders_and_theirs() {
+        let table = [
+            process(10, 1, 10, 1),
+            process(20, 10, 20, 2),
+            process(21, 20, 20, 2),
+            process(30, 10, 30, 3),
+            process(31, 30, 31, 3),
+            process(32, 31, 31, 3),
+            process(99, 1, 99, 3),
+        ];
+        assert_eq!(pids(descendants(&table, 10, &[20])), [30, 31, 32]);
+        assert_eq!(pids(descendants(&table, 10, &[])), [20, 21, 30, 31, 32]);
+    }
+
+    #[test]
+    fn a_group_with_its_leader_is_ours() {
+        let table = [process(40, 1, 40, TICKS), process(41, 40, 40, TICKS + 1)];
+        assert_eq!(pids(orphans(&table, &recorded())), [40, 41]);
+    }
+
+    #[test]
+    fn a_group_without_its_leader_is_ours_in_the_same_session_only() {
+        let member = process(41, 1, 40, TICKS + 1);
+        assert_eq!(pids(orphans(&[member], &recorded())), [41]);
+        assert!(orphans(&[Entry { session: 6, ..member }], &recorded()).is_empty());
+        assert!(orphans(&[Entry { start_ticks: TICKS - 1, ..member }], &recorded()).is_empty());
+    }
+
+    #[test]
+    fn a_stranger_with_the_number_saves_everybody() {
+        let table = [process(40, 1, 40, TICKS + 500), process(41, 40, 40, TICKS + 501)];
+        assert!(orphans(&table, &recorded()).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_killed_after_a_reboot_or_by_an_empty_record() {
+        let other_boot = ProcessIdentity { boot_id: "other".to_owned(), ..recorded() };
+        assert_eq!(kill_orphan_group(&other_boot), 0);
+        assert_eq!(kill_orphan_group(&ProcessIdentity::default()), 0);
+    }
+}

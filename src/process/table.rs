@@ -1,0 +1,119 @@
+//! The system's table of processes, as /proc tells it.
+
+use std::fs;
+use std::io;
+use std::sync::OnceLock;
+
+use crate::supervisor::io::ProcessIdentity;
+
+/// Fields of /proc/PID/stat, counted from the state, which is the first one
+/// after the command's name (the third of proc(5)).
+const FIELD_STATE: usize = 0;
+const FIELD_PARENT: usize = 1;
+const FIELD_GROUP: usize = 2;
+const FIELD_SESSION: usize = 3;
+const FIELD_START_TICKS: usize = 19;
+
+/// One process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Process id.
+    pub pid: i32,
+    /// Its parent's.
+    pub parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// Its session.
+    pub session: i32,
+    /// Start time in clock ticks since boot.
+    pub start_ticks: u64,
+    /// It has ended; only its number and exit code are left.
+    pub zombie: bool,
+}
+
+/// Reads one process's entry; `None` if there is no such process.
+pub fn entry(pid: i32) -> Option<Entry> {
+    parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Reads all processes that can be seen. One that ends meanwhile is left out.
+///
+/// # Errors
+/// /proc can't be read.
+pub fn all() -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for directory in fs::read_dir("/proc")? {
+        let name = directory?.file_name();
+        let pid = name.to_str().and_then(|name| name.parse().ok());
+        entries.extend(pid.and_then(entry));
+    }
+    Ok(entries)
+}
+
+/// What tells the process `pid` from all that have or will have its number.
+/// Fields that can't be read are empty, and then match nothing.
+pub fn identify(pid: i32) -> ProcessIdentity {
+    let found = entry(pid);
+    ProcessIdentity {
+        pid,
+        session: found.map_or(0, |entry| entry.session),
+        start_ticks: found.map_or(0, |entry| entry.start_ticks),
+        boot_id: boot_id().to_owned(),
+    }
+}
+
+/// The kernel's name for this boot; empty if it has none.
+pub fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    BOOT_ID.get_or_init(|| {
+        fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    })
+}
+
+/// Parses a line of /proc/PID/stat. The command's name may hold anything,
+/// blanks and parentheses too, so the fields are counted from its end.
+fn parse(pid: i32, line: &[u8]) -> Option<Entry> {
+    let name_end = line.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(line.get(name_end + 1..)?).ok()?;
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    Some(Entry {
+        pid,
+        parent: fields.get(FIELD_PARENT)?.parse().ok()?,
+        group: fields.get(FIELD_GROUP)?.parse().ok()?,
+        session: fields.get(FIELD_SESSION)?.parse().ok()?,
+        start_ticks: fields.get(FIELD_START_TICKS)?.parse().ok()?,
+        zombie: matches!(*fields.get(FIELD_STATE)?, "Z" | "X"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_does_not_shift_the_fields() {
+        let line = b"77 (a) Z 1 (b)) S 5 6 7 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 12345 99 1\n";
+        let parsed = parse(77, line).unwrap();
+        let expected =
+            Entry { pid: 77, parent: 5, group: 6, session: 7, start_ticks: 12345, zombie: false };
+        assert_eq!(parsed, expected);
+    }
+
+    #[test]
+    fn torn_lines_are_nothing() {
+        for line in [&b""[..], b"77 (a", b"77 (a) S 5", b"77 (a) S x 6 7"] {
+            assert_eq!(parse(77, line), None);
+        }
+    }
+
+    #[test]
+    fn we_are_in_the_table() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let mine = entry(me).unwrap();
+        assert!(all().unwrap().contains(&mine));
+        assert_eq!(identify(me).start_ticks, mine.start_ticks);
+        assert!(!boot_id().is_empty());
+    }
+}

@@ -1,0 +1,199 @@
+//! The signals that adrt itself is sent, as a readable descriptor and a list.
+//!
+//! A handler may do almost nothing, so it counts and writes one byte to a
+//! pipe that the loop reads. What was sent is told by the counters: the pipe
+//! may be full, yet no signal is lost that the kernel delivered. (Two of one
+//! kind that come before the first is delivered are one to the kernel.)
+//!
+//! A signal that was already ignored when adrt started stays ignored where
+//! that has a meaning: SIGHUP under `nohup`, SIGINT and SIGQUIT for a command
+//! that a shell script started with `&`.
+//!
+//! SIGPIPE and SIGXFSZ are ignored for good: a closed pipe and a file at its
+//! size limit are errors of the write that met them, not the end of adrt.
+//! (Children get them back, see [`crate::process`].)
+//!
+//! What each signal means is the loop's business.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::signal::{SigHandler, Signal as System, signal};
+use signal_hook::SigId;
+use signal_hook::low_level;
+
+/// Bytes read from the pipe at once; each is one signal's wake-up.
+const DRAIN_BYTES: usize = 256;
+
+/// How many times one kind is told at most in one go: enough to tell a
+/// second request to stop from the first.
+const REPEATS_MAX: u32 = 8;
+
+/// A signal that adrt acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM.
+    Terminate,
+    /// SIGINT.
+    Interrupt,
+    /// SIGQUIT.
+    Quit,
+    /// SIGHUP.
+    HangUp,
+    /// SIGUSR1.
+    User1,
+    /// SIGCHLD.
+    Child,
+}
+
+/// All of them, in the order they are told in when several have come. A
+/// child's end comes last: a request to stop that came together with it is
+/// then known before a restart is thought of.
+const ALL: [Signal; 6] = [
+    Signal::Terminate,
+    Signal::Interrupt,
+    Signal::Quit,
+    Signal::HangUp,
+    Signal::User1,
+    Signal::Child,
+];
+
+impl Signal {
+    const fn number(self) -> i32 {
+        match self {
+            Self::Terminate => libc::SIGTERM,
+            Self::Interrupt => libc::SIGINT,
+            Self::Quit => libc::SIGQUIT,
+            Self::HangUp => libc::SIGHUP,
+            Self::User1 => libc::SIGUSR1,
+            Self::Child => libc::SIGCHLD,
+        }
+    }
+
+    /// Whether "ignored" is left as adrt found it.
+    const fn may_stay_ignored(self) -> bool {
+        match self {
+            Self::Interrupt | Self::Quit | Self::HangUp => true,
+            Self::Terminate | Self::User1 | Self::Child => false,
+        }
+    }
+}
+
+/// The handlers, until it is dropped; from then on the signals do nothing.
+#[derive(Debug)]
+pub struct Signals {
+    wake: OwnedFd,
+    counts: Arc<[AtomicU32; ALL.len()]>,
+    registered: Vec<SigId>,
+}
+
+/// From now on a closed pipe and a file at its size limit are errors of a
+/// write, and not the end of the process. To be done before any file is
+/// written.
+///
+/// # Errors
+/// The system refuses it, which it has no reason to.
+pub fn ignore_failed_writes() -> io::Result<()> {
+    for ignored in [System::SIGPIPE, System::SIGXFSZ] {
+        // SAFETY: ignoring runs no code.
+        unsafe { signal(ignored, SigHandler::SigIgn) }?;
+    }
+    Ok(())
+}
+
+impl Signals {
+    /// Installs the handlers. To be done before any child is started.
+    ///
+    /// # Errors
+    /// The system has no descriptor to give, or refuses a handler.
+    pub fn install() -> io::Result<Self> {
+        ignore_failed_writes()?;
+        let (wake, waker) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let waker = Arc::new(waker);
+        let counts: Arc<[AtomicU32; ALL.len()]> = Arc::default();
+        let mut signals = Self { wake, counts, registered: Vec::new() };
+        for (index, signal) in ALL.into_iter().enumerate() {
+            if signal.may_stay_ignored() && is_ignored(signal.number()) {
+                continue;
+            }
+            let (counts, waker) = (Arc::clone(&signals.counts), Arc::clone(&waker));
+            let action = move || {
+                counts[index].fetch_add(1, Ordering::AcqRel);
+                wake_up(&waker);
+            };
+            // SAFETY: the action adds to an atomic and calls write(2), and
+            // leaves errno as it was.
+            let id = unsafe { low_level::register(signal.number(), action) }?;
+            signals.registered.push(id);
+        }
+        Ok(signals)
+    }
+
+    /// What has come since the last call. Once it has been called, the
+    /// descriptor is readable only if more has come.
+    pub fn pending(&mut self) -> impl Iterator<Item = Signal> + use<> {
+        // First the pipe, then the counters: a signal in between leaves a
+        // byte too many, never a count that nobody is woken for.
+        let mut bytes = [0; DRAIN_BYTES];
+        while matches!(nix::unistd::read(&self.wake, &mut bytes), Ok(1..) | Err(Errno::EINTR)) {}
+        let counts = Arc::clone(&self.counts);
+        ALL.into_iter().enumerate().flat_map(move |(index, signal)| {
+            let count = counts[index].swap(0, Ordering::AcqRel);
+            let times = match signal {
+                // Each look at the children sees them all.
+                Signal::Child => count.min(1),
+                Signal::Terminate
+                | Signal::Interrupt
+                | Signal::Quit
+                | Signal::HangUp
+                | Signal::User1 => count.min(REPEATS_MAX),
+            };
+            std::iter::repeat_n(signal, usize::try_from(times).unwrap_or(0))
+        })
+    }
+}
+
+impl AsFd for Signals {
+    /// Readable when [`Signals::pending`] has something to tell.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.wake.as_raw_fd()
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for id in self.registered.drain(..) {
+            low_level::unregister(id);
+        }
+    }
+}
+
+/// Called in a handler. A full pipe is readable already, which is all that
+/// the byte is for.
+fn wake_up(waker: &OwnedFd) {
+    let before = Errno::last_raw();
+    let _full_is_fine = nix::unistd::write(waker, &[1]);
+    Errno::set_raw(before);
+}
+
+/// Whether adrt was started with this signal ignored.
+fn is_ignored(number: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: no new action is given, and there is room for the old one, of
+    // which zeroed is a valid value.
+    unsafe {
+        libc::sigaction(number, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}

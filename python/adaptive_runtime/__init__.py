@@ -1,0 +1,101 @@
+"""Memory and a second life for agents: the client of adrt.
+
+    adrt run -- python3 agent.py
+
+starts agent.py, keeps what it acknowledged, and starts it again after a crash.
+`Agent` is for ordinary programs, `Runtime` for those on asyncio. Importing
+this takes the wire to adrt off stdin and stdout, so that print() is free to
+be used; in a process adrt didn't start, importing does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+
+_HERE = os.path.dirname(__file__)
+_stepped_aside = False
+if os.path.exists(os.path.join(_HERE, "_embedded")):
+    # adrt's own copy, which comes first on the path: an installed one has
+    # precedence, and then is the module that the importer gets.
+    from ._aside import step_aside
+
+    _stepped_aside = step_aside(__name__, os.path.dirname(_HERE))
+
+if TYPE_CHECKING:
+    from ._engines import RecoveryEngine, StateEngine
+    from .runtime import Runtime
+
+if not _stepped_aside:
+    from ._wire import take_over
+
+    take_over()
+
+    from ._errors import (
+        AdrtError,
+        BadToken,
+        Disconnected,
+        InvalidParams,
+        KeyReused,
+        MigrationMissing,
+        NotConnected,
+        NotJson,
+        OutcomeUnknown,
+        PatchFailed,
+        ProtocolError,
+        SchemaTooNew,
+        StoreFailed,
+        TooLarge,
+        UnknownCheckpoint,
+        UnsupportedProtocol,
+        VersionConflict,
+    )
+    from ._results import Checkpoint, StartInfo
+    from ._version import __version__
+    from .agent import Agent
+
+__all__ = [
+    "AdrtError",
+    "Agent",
+    "BadToken",
+    "Checkpoint",
+    "Disconnected",
+    "InvalidParams",
+    "KeyReused",
+    "MigrationMissing",
+    "NotConnected",
+    "NotJson",
+    "OutcomeUnknown",
+    "PatchFailed",
+    "ProtocolError",
+    "RecoveryEngine",
+    "Runtime",
+    "SchemaTooNew",
+    "StartInfo",
+    "StateEngine",
+    "StoreFailed",
+    "TooLarge",
+    "UnknownCheckpoint",
+    "UnsupportedProtocol",
+    "VersionConflict",
+    "__version__",
+]
+
+_ON_DEMAND = {"Runtime": "runtime", "StateEngine": "_engines", "RecoveryEngine": "_engines"}
+
+
+def __getattr__(name: str) -> object:
+    # asyncio takes three times as long to import as Python takes to start, and
+    # only `Runtime` needs it.
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{_ON_DEMAND[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,280 @@
+"""A connection with what is known about it, and the steps both clients take over it.
+
+A process has one wire, so it has one `Link` over it for life; clients take it
+one after the other. A link over memory belongs to one client.
+
+The steps that need several requests are generators: they yield a request and
+are sent its result (or have its error thrown in), and know nothing of threads
+or loops. `Agent` and `Runtime` each have a driver of a few lines.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from . import _errors, _requests, _schema, _state, _wire
+from ._core import Core
+from ._results import start_info
+from ._version import PROTOCOL, __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from typing import Any, Union
+
+    from ._core import Call
+    from ._memory import MemoryStore
+    from ._requests import Request
+    from ._results import StartInfo
+    from ._stop import Terminator
+    from ._wire import Transport
+
+    Flow = Generator[Request, Any, Any]
+    Backend = Union[str, MemoryStore, None]
+
+STORE_TIMEOUT = 300.0
+"""How long a disk that refuses is waited for, in seconds."""
+
+HANDSHAKE_AGAIN_SECONDS = 2.0
+"""When `initialize` is said a second time, on a line of its own.
+
+Something that printed half a line to stdout before the wire was taken over
+has made the first one part of a line of text.
+"""
+
+SETTLE_SECONDS = 2.0
+"""How long outstanding acknowledgements are waited for when the process is told to end."""
+
+
+class Link:
+    """A wire, the mirror of the state, and what `initialize` said."""
+
+    def __init__(self, transport: Transport, token: str) -> None:
+        self.core = Core(transport)
+        self.core.on_result = self._result
+        self.core.on_notification = self._notification
+        self.core.on_closed = self._closed
+        self.mirror = _state.Mirror()
+        self.info: StartInfo | None = None
+        self.token = token
+        self.taken = False
+        self.stopping = False
+        self.told_to_stop = False
+        self.on_stopping: Callable[[], None] | None = None
+        self.terminator: Terminator | None = None
+
+    def release(self) -> None:
+        """The client that had it is done with it."""
+        self.taken = False
+        self.on_stopping = None
+        self.core.on_outgoing = None
+        if self.terminator is not None:
+            self.terminator.remove()
+            self.terminator = None
+
+    def forked(self, why: str) -> None:
+        """This process is a forked child: nothing of it is its own."""
+        self.core.abandon(why)
+        self.release()
+
+    # ------------------------------------------------ what adrt says
+
+    def _result(self, call: Call) -> None:
+        version = call.result.get("version") if isinstance(call.result, dict) else None
+        if version is None and call.effect:
+            version = _tx_version(call.result)
+        if call.effect and version is not None:
+            self.mirror.acknowledge(call.effect, version)
+
+    def _notification(self, method: str, params: dict[str, Any]) -> None:
+        if method == "state.changed":
+            self.mirror.told(params.get("format", "merge"), params.get("patch"), params["version"])
+        elif method == "shutdown":
+            self.told_to_stop = True
+            self._stop()
+
+    def _closed(self) -> None:
+        self._stop()
+
+    def say_if_lost(self) -> None:
+        """Tells why this process ends, if nobody has asked it to."""
+        if self.core.closed is not None and not self.told_to_stop:
+            try:
+                os.write(2, f"adaptive_runtime: {self.core.closed}; ending\n".encode())
+            except OSError:
+                pass  # most likely adrt was the reader
+
+    def _stop(self) -> None:
+        if not self.stopping:
+            self.stopping = True
+            if self.on_stopping is not None:
+                self.on_stopping()
+
+    # ------------------------------------------------------ beginning
+
+    def hello(self, agent_id: str | None, checkpoint_every: int | None, schema: int | None) -> Request:
+        """`initialize`."""
+        return _requests.Request(
+            "initialize",
+            _requests.members(
+                protocol=[PROTOCOL],
+                token=self.token,
+                client={"name": "adaptive_runtime", "version": __version__},
+                agent_id=agent_id,
+                checkpoint_every=checkpoint_every,
+                schema=schema,
+            ),
+        )
+
+    def welcome(self, first: Call, second: Call | None) -> None:
+        """Takes the answer to `initialize`, or to whichever of the two was heard."""
+        answered = first if second is None or first.done else second
+        self.core.forget(first)
+        if answered.error is not None:
+            raise answered.error
+        reply = answered.result
+        self.mirror.reset(reply["state"]["value"], reply["state"]["version"])
+        self.core.max_frame = (reply.get("limits") or {}).get("max_frame")
+        self.info = start_info(reply)
+
+    def begin(self, schema: int | None, migrations: Mapping[int, _schema.Migration] | None) -> Flow:
+        """What is done between `initialize` and the program's first line."""
+        yield from _schema.migrate(self.mirror, schema, migrations or {}, self.info)
+
+    # ---------------------------------------------------------- steps
+
+    def append(self, path: str, value: Any, key: str | None) -> Flow:
+        """Adds to a list, beginning it if there is none, whoever else writes.
+
+        JSON Patch can't say "unless it is there", so an empty list is made
+        under the version at which there was none; if something else came
+        first, all is looked at anew. The adding itself is always the same
+        request, which is what `key` needs.
+        """
+        path = _requests.pointer(path)
+        while True:
+            version = self.mirror.version
+            try:
+                there = _state.lookup(self.mirror.value, path)
+            except LookupError:
+                there = None
+            if there is not None and not isinstance(there, list):
+                raise _errors.PatchFailed(f"what is at {path} is no list: nothing can be appended")
+            try:
+                if there is None:
+                    yield _requests.begin_list(path, version)
+                result = yield _requests.append(path, value, key)
+                return result["version"]
+            except (_errors.VersionConflict, _errors.PatchFailed) as error:
+                if self.mirror.version == version:
+                    if isinstance(error, _errors.PatchFailed):
+                        raise
+                    yield from self._reread()
+
+    def refresh(self) -> Flow:
+        """Reads the whole state, if the mirror has lost track of it."""
+        if self.mirror.stale:
+            yield from self._reread()
+
+    def _reread(self) -> Flow:
+        result = yield _requests.get()
+        self.mirror.reset(result["value"], result["version"])
+
+    def restore(self, checkpoint_id: int) -> Flow:
+        """Goes back to a checkpoint, as a new version."""
+        result = yield _requests.restore(checkpoint_id)
+        yield from self._reread()
+        return result["version"]
+
+    def checkpoint_of(self, state: dict[str, Any], label: str | None) -> Flow:
+        """Merges and takes a snapshot, both or neither."""
+        parts = [_requests.patch(state, "shallow"), _requests.checkpoint(label)]
+        result = yield _requests.tx(parts)
+        return result["results"][1]
+
+
+def _tx_version(result: Any) -> int | None:
+    """The version a `tx` has made, from what its operations say."""
+    for part in result.get("results") or () if isinstance(result, dict) else ():
+        if isinstance(part, dict) and isinstance(part.get("version"), int):
+            version: int = part["version"]
+            return version
+    return None
+
+
+# ------------------------------------------------------------ patience
+
+
+class Patience:
+    """How long and how often a refusing disk is asked again."""
+
+    FIRST_SECONDS = 0.1
+    LONGEST_SECONDS = 5.0
+
+    __slots__ = ("_delay", "_end", "_timeout")
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._end: float | None = None
+        self._delay = self.FIRST_SECONDS
+
+    def delay(self, error: BaseException) -> float | None:
+        """Seconds to wait before asking again; None if the error is to be raised."""
+        if not (isinstance(error, _errors.StoreFailed) and error.retryable):
+            return None
+        now = time.monotonic()
+        if self._end is None:
+            self._end = now + self._timeout
+        if now >= self._end:
+            return None
+        delay = min(self._delay, self._end - now)
+        self._delay = min(self._delay * 2, self.LONGEST_SECONDS)
+        return delay
+
+
+def again(request: Request) -> Request:
+    """The request to ask again with: with a key, a repeat can't apply twice."""
+    return request.with_key("again-" + os.urandom(12).hex())
+
+
+# -------------------------------------------------------- where to go
+
+_wire_link: Link | None = None
+default_store: MemoryStore | None = None
+"""What clients without a backend of their own use; set by `testing`."""
+
+
+def connect(backend: Backend, agent_id: str | None) -> Link:
+    """The link for a new client: over the wire, or to memory where that is asked for."""
+    if backend is None and default_store is not None:
+        backend = default_store
+    if backend is None and _wire.found.wire is None and os.environ.get("ADRT") == "off":
+        backend = "memory"
+    if backend is None:
+        return _take_wire()
+    from . import _memory
+
+    if isinstance(backend, _memory.MemoryStore):
+        return Link(backend.connect(agent_id), "")
+    if backend != "memory":
+        raise ValueError(f'backend is "memory", a MemoryStore or None, not {backend!r}')
+    _memory.warn_once()
+    return Link(_memory.MemoryStore().connect(agent_id), "")
+
+
+def _take_wire() -> Link:
+    global _wire_link
+    wire = _wire.found.wire
+    if wire is None:
+        raise _errors.NotConnected(_wire.why_not_connected())
+    if _wire_link is None:
+        _wire_link = Link(wire, _wire.found.token)
+        _wire.found.on_forget = _wire_link.forked
+    if _wire_link.taken:
+        raise _errors.NotConnected(
+            "this process has an Agent or Runtime already, and there is one wire: "
+            "share that one, or stop() it first"
+        )
+    _wire_link.taken = True
+    return _wire_link

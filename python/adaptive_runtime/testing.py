@@ -1,0 +1,110 @@
+"""Tests of agents: crash them on purpose, and see what they come back with.
+
+    # conftest.py
+    pytest_plugins = ["adaptive_runtime.testing"]
+
+    # test_agent.py
+    def test_counts_on(adrt):
+        with adrt.crash_after(3):
+            my_agent.main()                  # dies with its 4th write
+        my_agent.main()                      # a second incarnation
+        assert adrt.state["n"] == 10
+
+While the fixture is in use, every `Agent()` and `Runtime(…)` of this process
+works on one memory store and finds there what the one before it was told was
+saved. Without pytest: `with Adrt() as adrt: …`.
+"""
+
+from __future__ import annotations
+
+from . import _link
+from ._errors import Crash
+from ._memory import MemoryStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+__all__ = ["Adrt", "Crash", "MemoryStore"]
+
+
+class Adrt:
+    """A stand-in for adrt in the process of the test."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What has been saved."""
+        return self.store.state
+
+    @property
+    def finished(self) -> bool:
+        """Whether the agent has said that it is done."""
+        return self.store.is_finished
+
+    def crash_after(self, writes: int, *, lost_reply: bool = False) -> _CrashAfter:
+        """The agent dies with the write after so many acknowledged ones.
+
+        That write isn't there; with `lost_reply` it is, and only its
+        acknowledgement never came, which is what a `key` is for. To the agent
+        the crash is a `Crash`, which is no `Exception`; the `with` block ends
+        with it, and fails if no crash happened.
+        """
+        if writes < 0:
+            raise ValueError("the number of writes before the crash is 0 or more")
+        return _CrashAfter(self.store, writes, lost_reply)
+
+    def __enter__(self) -> Adrt:
+        self._before = _link.default_store
+        _link.default_store = self.store
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _link.default_store = self._before
+
+
+class _CrashAfter:
+    def __init__(self, store: MemoryStore, writes: int, lost_reply: bool) -> None:
+        self._store = store
+        self._left = writes
+        self._lost_reply = lost_reply
+
+    def __enter__(self) -> None:
+        self._store.before_write = self._before
+        self._store.after_write = self._after
+
+    def _before(self) -> None:
+        if self._left == 0 and not self._lost_reply:
+            raise Crash("simulated by crash_after")
+
+    def _after(self) -> None:
+        if self._left == 0:
+            raise Crash("simulated by crash_after, the reply being lost")
+        self._left -= 1
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self._store.before_write = self._store.after_write = None
+        if kind is None:
+            raise AssertionError(
+                f"the agent ended before it crashed: {self._left} writes more were to come first"
+            )
+        return issubclass(kind, Crash)
+
+
+def _fixture() -> Iterator[Adrt]:
+    """An adrt for one test."""
+    with Adrt() as stand_in:
+        yield stand_in
+
+
+adrt: Callable[..., Any]
+try:
+    import pytest
+except ImportError:  # then there is no fixture, and `Adrt` does as well
+    pass
+else:
+    adrt = pytest.fixture(name="adrt")(_fixture)
+    __all__.append("adrt")

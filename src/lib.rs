@@ -37,12 +37,15 @@
 //! - *Nothing waits for ever*: the diagram in [`supervisor::machine`] names
 //!   the deadline or the pending input of each phase.
 
+pub mod cli;
 pub mod clock;
 pub mod engines;
 pub mod json;
 pub mod output;
 pub mod process;
 pub mod protocol;
+pub mod runtime;
+pub mod settings;
 pub mod signals;
 pub mod store;
 pub mod supervisor;

@@ -1,0 +1,288 @@
+//! Asking for what changes an agent: the running `adrt run` over its control
+//! socket, or, when none runs, the same machine under the agent's lock.
+//!
+//! Params and results are JSON text throughout: a value on its way to the
+//! state is never parsed into a machine type, so `1e400` gets there.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::failure::{Failure, Kind};
+use super::manage::of_lock;
+use super::{Context, quantity};
+use crate::runtime::{self, offline::OfflineError};
+use crate::store::home::Home;
+use crate::store::lock::{self, Holder, HolderKind, LockError};
+use crate::store::open::Options;
+use crate::supervisor::machine::MAX_STATE_DEFAULT;
+
+/// How long an answer is waited for. A disk that is full or slow may keep a
+/// write waiting; longer than this nobody looks at a prompt.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long `status` is waited for: the loop answers it from memory.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Largest state's text, and room for the frame around it.
+const ANSWER_MAX_BYTES: u64 = 1 << 30;
+
+/// Calls a method of the control socket that changes something, whether the
+/// agent runs or not. The result is JSON text.
+///
+/// # Errors
+/// The request was refused, or nobody could be asked.
+pub fn call(context: &Context, home: &Home, method: &str, params: &str) -> Result<String, Failure> {
+    let holder = running(home);
+    refuse_old_incarnation(context, home, holder.as_ref())?;
+    match holder {
+        Some(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
+        None => match offline(context, home, method, params)? {
+            Offline::Answer(answer) => result_of(home, &answer),
+            // It was started just now.
+            Offline::Held(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
+        },
+    }
+}
+
+/// What came of a request that no running adrt was there for.
+enum Offline {
+    Answer(String),
+    Held(Holder),
+}
+
+fn offline(context: &Context, home: &Home, method: &str, params: &str) -> Result<Offline, Failure> {
+    // Budgets are those of the run, which this command does not know unless
+    // it is told: one write is no reason to shed history by another budget.
+    let budget = |name, default| {
+        context.env.text(name).and_then(|text| quantity::size(text).ok()).unwrap_or(default)
+    };
+    let options = Options { max_db: budget("ADRT_MAX_DB", u64::MAX), ..Options::default() };
+    let max_state = budget("ADRT_MAX_STATE", MAX_STATE_DEFAULT as u64);
+    let max_state = usize::try_from(max_state).unwrap_or(usize::MAX);
+    let what = || format!("{} can't be written", home.agent());
+    match runtime::offline::call(home, &options, max_state, &frame(method, params)) {
+        Ok(answer) => Ok(Offline::Answer(String::from_utf8_lossy(&answer).into_owned())),
+        Err(OfflineError::Lock(LockError::Held(holder))) if holder.kind == HolderKind::Run => {
+            Ok(Offline::Held(holder))
+        }
+        Err(OfflineError::Lock(error)) => Err(of_lock(home, &what(), error)),
+        Err(OfflineError::Open(error)) => {
+            let hint = error.hint();
+            Err(Failure::new(Kind::Store, what()).why(error).hint(hint))
+        }
+        Err(OfflineError::Store(failure)) => Err(Failure::new(Kind::Store, what())
+            .why(failure.message)
+            .hint("make room on the disk, or look at the system's log; then try again")),
+    }
+}
+
+/// Calls a method of a running agent.
+///
+/// # Errors
+/// The request was refused, or adrt does not answer.
+pub fn ask_running(home: &Home, holder: &Holder, method: &str) -> Result<String, Failure> {
+    ask(home, holder, method, "{}", ANSWER_TIMEOUT)
+}
+
+/// What a running agent's adrt says of it.
+///
+/// # Errors
+/// It does not answer in time.
+pub fn status(home: &Home, holder: &Holder) -> Result<String, Failure> {
+    ask(home, holder, "status", "{}", STATUS_TIMEOUT)
+}
+
+/// The `adrt run` that holds the agent, if there is one.
+pub fn running(home: &Home) -> Option<Holder> {
+    lock::holder(home).filter(|holder| holder.kind == HolderKind::Run)
+}
+
+/// A process that an agent left behind must not write for the agent that has
+/// taken its place: adrt tells every process its incarnation, and only the
+/// live one's word counts.
+fn refuse_old_incarnation(
+    context: &Context,
+    home: &Home,
+    holder: Option<&Holder>,
+) -> Result<(), Failure> {
+    let env = &context.env;
+    if env.text("ADRT_AGENT") != Some(home.agent()) {
+        return Ok(());
+    }
+    let Some(mine) = env.text("ADRT_INCARNATION").and_then(|text| text.parse::<u64>().ok()) else {
+        return Ok(());
+    };
+    let live = match holder {
+        Some(holder) => serde_json::from_str::<Alive>(&status(home, holder)?)
+            .ok()
+            .filter(|alive| alive.pid.is_some())
+            .and_then(|alive| alive.incarnation),
+        None => None,
+    };
+    if live == Some(mine) {
+        return Ok(());
+    }
+    let now = live.map_or_else(|| "none runs".to_owned(), |n| format!("incarnation {n} runs"));
+    Err(Failure::new(Kind::Held, "this process may no longer write for its agent")
+        .why(format!("it belongs to incarnation {mine} of {}, but {now}", home.agent()))
+        .hint("end it; the agent that runs now has its own"))
+}
+
+#[derive(Deserialize)]
+struct Alive {
+    pid: Option<i64>,
+    incarnation: Option<u64>,
+}
+
+fn ask(
+    home: &Home,
+    holder: &Holder,
+    method: &str,
+    params: &str,
+    patience: Duration,
+) -> Result<String, Failure> {
+    let Some(socket) = &holder.socket else {
+        return Err(Failure::new(Kind::Failed, format!("{} can't be asked", home.agent()))
+            .why(format!("its adrt (process {}) has no control socket yet", holder.pid))
+            .hint("try again in a moment"));
+    };
+    let line = exchange(socket, &frame(method, params), patience)
+        .map_err(|error| unreachable(home, holder, socket, &error))?;
+    result_of(home, &line)
+}
+
+/// The result in a reply, or the refusal.
+fn result_of(home: &Home, line: &str) -> Result<String, Failure> {
+    let reply: Reply<'_> = serde_json::from_str(line).map_err(|error| {
+        Failure::new(Kind::Failed, format!("{} gave no sensible answer", home.agent()))
+            .why(error)
+            .hint("is its adrt of another version? adrt --version, and restart it")
+    })?;
+    match (reply.result, reply.error) {
+        (_, Some(error)) => Err(refused(home, &error)),
+        (Some(result), None) => Ok(result.get().to_owned()),
+        (None, None) => Ok("null".to_owned()),
+    }
+}
+
+/// A request as one line.
+fn frame(method: &str, params: &str) -> String {
+    let (method, params) = (super::json::quoted(method), one_line(params));
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":{method},\"params\":{params}}}\n")
+}
+
+/// One line out, one line in.
+fn exchange(socket: &Path, frame: &str, patience: Duration) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    stream.write_all(frame.as_bytes())?;
+    let mut line = String::new();
+    io::Read::take(BufReader::new(stream), ANSWER_MAX_BYTES).read_line(&mut line)?;
+    if line.is_empty() {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    Ok(line)
+}
+
+/// A newline between tokens would end the frame; within strings JSON has none.
+fn one_line(json: &str) -> String {
+    json.replace(['\n', '\r'], " ")
+}
+
+#[derive(Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(default)]
+    error: Option<ReplyError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReplyError {
+    message: String,
+    #[serde(default)]
+    data: ReplyData,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ReplyData {
+    #[serde(default)]
+    kind: String,
+    version: Option<u64>,
+}
+
+/// A refusal of the machine as a failure of the command.
+fn refused(home: &Home, error: &ReplyError) -> Failure {
+    let agent = home.agent();
+    let (kind, what, hint) = match error.data.kind.as_str() {
+        "unknown_checkpoint" => {
+            (Kind::NotFound, "there is no such checkpoint", "adrt checkpoints list".to_owned())
+        }
+        "version_conflict" => {
+            let now = error.data.version.map_or(String::new(), |v| format!(" (now {v})"));
+            (
+                Kind::Failed,
+                "the state was changed meanwhile",
+                format!("look at it{now} with adrt state show {agent}, then try again"),
+            )
+        }
+        "patch_failed" => (
+            Kind::Failed,
+            "the patch does not fit the state",
+            format!("look at it with adrt state show {agent}; nothing was applied"),
+        ),
+        "too_large" => (
+            Kind::Failed,
+            "the state would be too large",
+            "make it smaller, or run the agent with a larger --max-state".to_owned(),
+        ),
+        "store_failed" => (
+            Kind::Store,
+            "the store refused; nothing was applied",
+            "make room on the disk, then try again".to_owned(),
+        ),
+        "outcome_unknown" => (
+            Kind::Store,
+            "nobody knows yet whether it was written",
+            format!("look with adrt state show {agent}, then try again"),
+        ),
+        "overloaded" => (Kind::Failed, "adrt is busy", "try again in a moment".to_owned()),
+        _ => (Kind::Failed, "the request was refused", String::new()),
+    };
+    Failure::new(kind, what).why(&error.message).hint(hint)
+}
+
+fn unreachable(home: &Home, holder: &Holder, socket: &Path, error: &io::Error) -> Failure {
+    let agent = home.agent();
+    let failure = Failure::new(Kind::Failed, format!("the adrt of {agent} can't be asked"));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => failure
+            .why(format!("{} is for its owner, root, and the group adrt", socket.display()))
+            .hint("sudo -u USER adrt …, with the user the agent runs as"),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => failure
+            .why(format!("process {} does not answer", holder.pid))
+            .hint("is it stopped, or its disk hanging? what was asked may still be done"),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => failure
+            .why(format!("process {} ended before it answered", holder.pid))
+            .hint(format!("adrt status {agent}")),
+        _ => failure
+            .why(format!("{}: {error}", socket.display()))
+            .hint(format!("adrt status {agent}; it may just be starting or ending")),
+    }
+}
+
+/// Reads a result's members.
+///
+/// # Errors
+/// It is not what that method answers.
+pub fn parse<'a, T: Deserialize<'a>>(result: &'a str) -> Result<T, Failure> {
+    serde_json::from_str(result).map_err(|error| {
+        Failure::new(Kind::Failed, "the answer of adrt makes no sense")
+            .why(error)
+            .hint("is the adrt that runs the agent of another version? restart it")
+    })
+}

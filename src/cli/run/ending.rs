@@ -1,0 +1,114 @@
+//! How a run ended, or why it did not begin: the exit code, and what is said.
+
+use crate::cli::agent::of_home;
+use crate::cli::failure::{Failure, Kind};
+use crate::cli::manage::of_lock;
+use crate::cli::output::note;
+use crate::cli::text::escaped;
+use crate::runtime::RunError;
+use crate::settings::Settings;
+use crate::store::home::{Home, HomeError};
+use crate::store::lock::LockError;
+use crate::supervisor::io::{Outcome, Verdict};
+
+/// `--max-restarts` was reached.
+const GAVE_UP: u8 = 69;
+/// A code of `--fatal-exit`.
+const FATAL: u8 = 70;
+
+/// The exit code of adrt after a run.
+pub(super) fn exit_code(outcome: Outcome) -> u8 {
+    let small = |code: i32| u8::try_from(code & 0xff).unwrap_or(u8::MAX);
+    match outcome {
+        Outcome::Done | Outcome::Stopped => crate::cli::DONE,
+        Outcome::GaveUp => GAVE_UP,
+        Outcome::Fatal => FATAL,
+        Outcome::AgentFailed(exit) => small(exit.shell_code()),
+        Outcome::ExecFailed(code) => small(code),
+        Outcome::StoreFailed => Kind::Store.exit_code(),
+    }
+}
+
+/// Says how the run ended, unless it ended well, and gives the exit code.
+pub(super) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
+    let name = &settings.agent;
+    let hint = match verdict.outcome {
+        Outcome::Done | Outcome::Stopped => None,
+        Outcome::GaveUp | Outcome::Fatal | Outcome::AgentFailed(_) => {
+            (!settings.ephemeral).then(|| format!("adrt crashes show {name}"))
+        }
+        Outcome::ExecFailed(_) => Some("check the command, and its interpreter's path".to_owned()),
+        Outcome::StoreFailed => Some(format!("adrt status {name}, and the system's log")),
+    };
+    match verdict.outcome {
+        Outcome::Done | Outcome::Stopped if !settings.verbose => {}
+        _ => note(&format!("adrt: {}", escaped(&verdict.message))),
+    }
+    if let Some(hint) = hint {
+        note(&format!("  try: {hint}"));
+    }
+    exit_code(verdict.outcome)
+}
+
+/// Why a run did not begin, as a failure of the command.
+pub(super) fn of_run(settings: &Settings, error: RunError) -> Failure {
+    let name = &settings.agent;
+    let what = format!("{name} was not started");
+    match error {
+        RunError::Home(error) => cant_create(&what, &error),
+        RunError::Lock(LockError::Io { path, source }) => {
+            cant_create(&what, &HomeError::Io { path, source })
+        }
+        RunError::Lock(error) => match Home::new(&settings.state_dir, name) {
+            Ok(home) => of_lock(&home, &what, error),
+            Err(bad) => of_home(what, &bad),
+        },
+        RunError::Open(error) => {
+            let hint = error.hint();
+            Failure::new(Kind::Store, what).why(error).hint(hint)
+        }
+        RunError::OtherScript { .. } => Failure::new(Kind::Usage, what)
+            .why(error)
+            .hint(format!("-n NAME for a state of its own, or -n {name} to go on with that one")),
+        RunError::System { .. } => Failure::new(Kind::Failed, what)
+            .why(error)
+            .hint("the system is short of something: see ulimit -a, and the system's log"),
+    }
+}
+
+/// The directory could not be made or used: that has an exit code of its own.
+fn cant_create(what: &str, error: &HomeError) -> Failure {
+    let failure = of_home(what, error);
+    match error {
+        HomeError::Io { .. } | HomeError::Symlink(_) | HomeError::WrongKind(_) => {
+            Failure { kind: Kind::CantCreate, ..failure }
+                .hint("name a directory you may write to: --state-dir DIR")
+        }
+        HomeError::BadName(_)
+        | HomeError::Missing(_)
+        | HomeError::Exists(_)
+        | HomeError::Held(_) => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::io::Exit;
+
+    #[test]
+    fn exit_codes() {
+        for (outcome, code) in [
+            (Outcome::Done, 0),
+            (Outcome::Stopped, 0),
+            (Outcome::GaveUp, 69),
+            (Outcome::Fatal, 70),
+            (Outcome::StoreFailed, 74),
+            (Outcome::ExecFailed(127), 127),
+            (Outcome::AgentFailed(Exit::Code(3)), 3),
+            (Outcome::AgentFailed(Exit::Signal { signal: 9, core: false }), 137),
+        ] {
+            assert_eq!(exit_code(outcome), code);
+        }
+    }
+}

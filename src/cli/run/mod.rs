@@ -1,0 +1,233 @@
+//! `adrt run`: from what was typed, the environment and the configuration
+//! file to one complete [`Settings`].
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::env::Env;
+use super::failure::{Failure, Kind};
+use super::naming::{self, Unnamed};
+use super::{Context, config, target};
+
+mod ending;
+pub mod options;
+
+use options::{Damage, Restart, RunOptions, Stdin};
+
+use crate::settings::Settings;
+use crate::store::open::MAX_DB_DEFAULT;
+use crate::supervisor::machine;
+use crate::supervisor::restart::Policy;
+
+/// Run an agent and keep it running
+///
+/// CMD is executed as it stands, no shell in between. When it crashes it is
+/// started again, after a delay that grows with each crash in a row; exit 0,
+/// or the agent's own run.finish, ends the run. SIGTERM and SIGINT stop it in
+/// order, a second one at once.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    override_usage = "adrt run [OPTIONS] -- <CMD>...",
+    after_help = "Every option can also stand in the file of --config, under its long name
+(restart = \"always\"), and in the environment (ADRT_RESTART=always).
+Flags win over the environment, that over the file.
+
+Examples:
+  adrt run -- python3 agent.py
+  adrt run -n night-watch --restart always -- ./watch --every 60
+  adrt run --backoff-max 5m --max-restarts 20 -- uv run agent.py
+  adrt run --config /etc/adrt/agent.toml"
+)]
+pub struct RunArgs {
+    /// The agent's name [default: the script's, or the command's]
+    #[arg(short, long, value_name = "NAME", env = "ADRT_NAME")]
+    pub name: Option<String>,
+    /// Read options from a TOML file
+    #[arg(long, value_name = "FILE", env = "ADRT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The command and its arguments
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+    /// All else.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// A line must hold at least an `initialize`.
+const MAX_FRAME_LEAST_BYTES: u64 = 1 << 10;
+/// Below this the file's own structure leaves no room for an agent.
+const MAX_DB_LEAST_BYTES: u64 = 1 << 20;
+
+/// Runs the command.
+///
+/// # Errors
+/// The run did not come to be. How it ended is in the exit code.
+pub fn main(args: RunArgs, context: &Context) -> Result<u8, Failure> {
+    let settings = settings(args, context.common.state_dir.as_deref(), &context.env)?;
+    match crate::runtime::run(&settings) {
+        Ok(verdict) => Ok(ending::tell(&settings, &verdict)),
+        Err(error) => Err(ending::of_run(&settings, error)),
+    }
+}
+
+/// Joins flags, environment, file and defaults.
+///
+/// # Errors
+/// A value makes no sense, there is no command, or no name can be taken from it.
+pub fn settings(args: RunArgs, state_dir: Option<&Path>, env: &Env) -> Result<Settings, Failure> {
+    let file = match &args.config {
+        Some(path) => config::read(&env.cwd.join(path))?,
+        None => config::File::default(),
+    };
+    let argv = if args.command.is_empty() { file.command } else { args.command };
+    if argv.first().is_none_or(|program| program.is_empty()) {
+        return Err(Failure::new(Kind::Usage, "there is no command to run")
+            .why("nothing follows --, and no configuration file names one")
+            .hint("adrt run -- python3 agent.py"));
+    }
+    let (agent, script) = name(args.name.or(file.name), &argv, env)?;
+    let state_dir = target::state_dir(state_dir, file.state_dir.as_deref(), env)?;
+    let runtime_dir = target::runtime_dir(
+        args.options.storage.runtime_dir.as_deref(),
+        file.options.storage.runtime_dir.as_deref(),
+        env,
+        &state_dir,
+    );
+    let options = args.options.over(file.options);
+    let dirs = Dirs { state_dir, runtime_dir };
+    let settings = complete(Named { agent, argv, script }, dirs, options);
+    check(&settings)?;
+    Ok(settings)
+}
+
+/// Who is run.
+struct Named {
+    agent: String,
+    argv: Vec<OsString>,
+    script: Option<PathBuf>,
+}
+
+/// Where everything is.
+struct Dirs {
+    state_dir: PathBuf,
+    runtime_dir: PathBuf,
+}
+
+/// Puts the default wherever nobody said anything. The defaults are those of
+/// the modules that the settings are for.
+fn complete(named: Named, dirs: Dirs, options: RunOptions) -> Settings {
+    let policy = Policy::default();
+    let RunOptions { restarts, process, storage, verbose } = options;
+    Settings {
+        agent: named.agent,
+        argv: named.argv,
+        script: named.script,
+        state_dir: dirs.state_dir,
+        runtime_dir: dirs.runtime_dir,
+        restart: restarts.restart.unwrap_or(Restart::OnFailure).into(),
+        backoff_initial: restarts.backoff_initial.unwrap_or(policy.initial),
+        backoff_multiplier: restarts.backoff_multiplier.unwrap_or(policy.multiplier),
+        backoff_max: restarts.backoff_max.unwrap_or(policy.max),
+        backoff_jitter: restarts.backoff_jitter.unwrap_or(policy.jitter),
+        backoff_reset: restarts.backoff_reset.unwrap_or(policy.reset),
+        max_restarts: restarts.max_restarts,
+        fatal_exit: restarts.fatal_exit.unwrap_or_default(),
+        stop_timeout: process.stop_timeout.unwrap_or(machine::STOP_TIMEOUT_DEFAULT),
+        ready_timeout: process.ready_timeout.unwrap_or(machine::READY_TIMEOUT_DEFAULT),
+        stdin_inherit: process.stdin == Some(Stdin::Inherit),
+        python_client: process.no_python_client != Some(true),
+        max_db: storage.max_db.unwrap_or(MAX_DB_DEFAULT),
+        max_state: storage.max_state.map_or(machine::MAX_STATE_DEFAULT, in_memory),
+        max_frame: storage.max_frame.map_or(machine::MAX_FRAME_DEFAULT, in_memory),
+        max_inflight: storage.max_inflight.map_or(machine::MAX_INFLIGHT_DEFAULT, |n| n as usize),
+        checkpoint_every: storage.checkpoint_every,
+        on_damage: storage.on_damage.unwrap_or(Damage::Stop).into(),
+        ephemeral: storage.ephemeral == Some(true),
+        verbose: verbose == Some(true),
+    }
+}
+
+/// A size of something held in memory; none is larger than an address can say.
+fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// What no single option can know.
+fn check(settings: &Settings) -> Result<(), Failure> {
+    let wrong = |what: &str, why: String, hint: &str| {
+        Err(Failure::new(Kind::Usage, what).why(why).hint(hint))
+    };
+    if settings.backoff_initial > settings.backoff_max {
+        return wrong(
+            "the first delay is longer than the longest",
+            format!(
+                "--backoff-initial is {:?}, --backoff-max {:?}",
+                settings.backoff_initial, settings.backoff_max
+            ),
+            "raise --backoff-max or lower --backoff-initial",
+        );
+    }
+    if (settings.max_frame as u64) < MAX_FRAME_LEAST_BYTES {
+        return wrong(
+            "--max-frame is too small",
+            format!("no agent could say hello in {} bytes", settings.max_frame),
+            "--max-frame 1MiB",
+        );
+    }
+    if settings.max_db < MAX_DB_LEAST_BYTES {
+        return wrong(
+            "--max-db is too small",
+            format!("an empty database with its indexes needs most of {} bytes", settings.max_db),
+            "--max-db 16MiB",
+        );
+    }
+    Ok(())
+}
+
+/// The agent's name, and the path that tells it from another of that name.
+fn name(
+    given: Option<String>,
+    argv: &[OsString],
+    env: &Env,
+) -> Result<(String, Option<PathBuf>), Failure> {
+    if let Some(name) = given {
+        return match naming::check(&name) {
+            Ok(()) => Ok((name, None)),
+            Err(why) => {
+                let hint = naming::nearest(&name).unwrap_or_else(|| "agent".to_owned());
+                Err(Failure::new(Kind::Usage, format!("{name:?} can't be an agent's name"))
+                    .why(why)
+                    .hint(format!("-n {hint}")))
+            }
+        };
+    }
+    match naming::from_command(argv) {
+        Ok(named) => {
+            let path = env.get("PATH").unwrap_or_default();
+            let script = naming::identity(&named.source, &env.cwd, path);
+            Ok((named.name, script))
+        }
+        Err(unnamed) => Err(nameless(&unnamed)),
+    }
+}
+
+fn nameless(unnamed: &Unnamed) -> Failure {
+    let failure = Failure::new(Kind::Usage, "the agent needs a name");
+    match unnamed {
+        Unnamed::Inline { program, option } => failure
+            .why(format!("the code is on the command line ({program} {option}), not in a file"))
+            .hint("name it: adrt run -n NAME -- …"),
+        Unnamed::NoScript { program } => failure
+            .why(format!("no script follows {program}"))
+            .hint("name it: adrt run -n NAME -- …"),
+        Unnamed::BadStem { stem, why, nearest } => {
+            let name = nearest.as_deref().unwrap_or("NAME");
+            failure
+                .why(format!("{stem:?}, which it would take, is no name: {why}"))
+                .hint(format!("adrt run -n {name} -- …"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The options of `adrt run`: one list for flags, variables and the file.
+//!
+//! No default stands in the attributes: the file comes between a flag and
+//! its default. The help names defaults by hand, and a test holds them equal.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+
+use crate::cli::quantity;
+use crate::settings::{OnDamage, RestartMode};
+
+/// What may also be said by the configuration file.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct RunOptions {
+    /// Tell more on stderr
+    #[arg(short, long, value_name = "BOOL", env = "ADRT_VERBOSE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub verbose: Option<bool>,
+    /// When it is started again.
+    #[command(flatten)]
+    pub restarts: RestartOptions,
+    /// How the process is treated.
+    #[command(flatten)]
+    pub process: ProcessOptions,
+    /// What is kept, and how much.
+    #[command(flatten)]
+    pub storage: StorageOptions,
+}
+
+/// When the agent is started again.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Restarts")]
+pub struct RestartOptions {
+    /// What ends are followed by a new start [default: on-failure]
+    #[arg(long, value_name = "WHEN", env = "ADRT_RESTART")]
+    pub restart: Option<Restart>,
+    /// Delay after the first crash [default: 500ms]
+    #[arg(long, value_name = "TIME", env = "ADRT_BACKOFF_INITIAL", value_parser = quantity::duration)]
+    pub backoff_initial: Option<Duration>,
+    /// What each further crash multiplies it by [default: 2]
+    #[arg(long, value_name = "X", env = "ADRT_BACKOFF_MULTIPLIER", value_parser = quantity::factor)]
+    pub backoff_multiplier: Option<f64>,
+    /// The longest delay [default: 60s]
+    #[arg(long, value_name = "TIME", env = "ADRT_BACKOFF_MAX", value_parser = quantity::duration)]
+    pub backoff_max: Option<Duration>,
+    /// Share by which a delay is moved at random [default: 0.2]
+    #[arg(long, value_name = "SHARE", env = "ADRT_BACKOFF_JITTER", value_parser = quantity::share)]
+    pub backoff_jitter: Option<f64>,
+    /// A life this long begins the delays anew [default: 60s]
+    #[arg(long, value_name = "TIME", env = "ADRT_BACKOFF_RESET", value_parser = quantity::duration)]
+    pub backoff_reset: Option<Duration>,
+    /// Give up (exit 69) after so many restarts [default: never]
+    #[arg(long, value_name = "N", env = "ADRT_MAX_RESTARTS")]
+    pub max_restarts: Option<u32>,
+    /// Exit codes with no restart after them (exit 70), as 3,4
+    #[arg(long, value_name = "CODES", env = "ADRT_FATAL_EXIT", value_parser = quantity::exit_code, value_delimiter = ',')]
+    pub fatal_exit: Option<Vec<i32>>,
+}
+
+/// How the agent's process is treated.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "The process")]
+pub struct ProcessOptions {
+    /// What a stop may take before SIGKILL [default: 10s]
+    #[arg(long, value_name = "TIME", env = "ADRT_STOP_TIMEOUT", value_parser = quantity::duration)]
+    pub stop_timeout: Option<Duration>,
+    /// How long to wait for `ready` before telling systemd [default: 10s]
+    #[arg(long, value_name = "TIME", env = "ADRT_READY_TIMEOUT", value_parser = quantity::duration)]
+    pub ready_timeout: Option<Duration>,
+    /// What the agent reads: the protocol, or adrt's own stdin [default: wire]
+    #[arg(long, value_name = "WHAT", env = "ADRT_STDIN")]
+    pub stdin: Option<Stdin>,
+    /// Leave adrt's Python package off the agent's PYTHONPATH
+    #[arg(long, value_name = "BOOL", env = "ADRT_NO_PYTHON_CLIENT", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub no_python_client: Option<bool>,
+}
+
+/// What is kept, and how much.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Storage")]
+pub struct StorageOptions {
+    /// Budget of the agent's database [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "ADRT_MAX_DB", value_parser = quantity::size)]
+    pub max_db: Option<u64>,
+    /// The largest state [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "ADRT_MAX_STATE", value_parser = quantity::size)]
+    pub max_state: Option<u64>,
+    /// The longest line from the agent [default: 16MiB]
+    #[arg(long, value_name = "SIZE", env = "ADRT_MAX_FRAME", value_parser = quantity::size)]
+    pub max_frame: Option<u64>,
+    /// Requests that may wait for the disk [default: 1024]
+    #[arg(long, value_name = "N", env = "ADRT_MAX_INFLIGHT", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub max_inflight: Option<u32>,
+    /// A checkpoint after so many events [default: the agent's wish]
+    #[arg(long, value_name = "N", env = "ADRT_CHECKPOINT_EVERY", value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint_every: Option<u64>,
+    /// What to do with a damaged database [default: stop]
+    #[arg(long, value_name = "WHAT", env = "ADRT_ON_DAMAGE")]
+    pub on_damage: Option<Damage>,
+    /// Keep everything in memory
+    #[arg(long, value_name = "BOOL", env = "ADRT_EPHEMERAL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub ephemeral: Option<bool>,
+    /// Where control sockets live [default: /run/adrt for root, else $XDG_RUNTIME_DIR/adrt]
+    #[arg(long, value_name = "DIR", env = "ADRT_RUNTIME_DIR")]
+    pub runtime_dir: Option<PathBuf>,
+}
+
+impl RunOptions {
+    /// These, and where they say nothing, those below.
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            restarts: self.restarts.over(below.restarts),
+            process: self.process.over(below.process),
+            storage: self.storage.over(below.storage),
+            verbose: self.verbose.or(below.verbose),
+        }
+    }
+}
+
+impl RestartOptions {
+    fn over(self, below: Self) -> Self {
+        Self {
+            restart: self.restart.or(below.restart),
+            backoff_initial: self.backoff_initial.or(below.backoff_initial),
+            backoff_multiplier: self.backoff_multiplier.or(below.backoff_multiplier),
+            backoff_max: self.backoff_max.or(below.backoff_max),
+            backoff_jitter: self.backoff_jitter.or(below.backoff_jitter),
+            backoff_reset: self.backoff_reset.or(below.backoff_reset),
+            max_restarts: self.max_restarts.or(below.max_restarts),
+            fatal_exit: self.fatal_exit.or(below.fatal_exit),
+        }
+    }
+}
+
+impl ProcessOptions {
+    fn over(self, below: Self) -> Self {
+        Self {
+            stop_timeout: self.stop_timeout.or(below.stop_timeout),
+            ready_timeout: self.ready_timeout.or(below.ready_timeout),
+            stdin: self.stdin.or(below.stdin),
+            no_python_client: self.no_python_client.or(below.no_python_client),
+        }
+    }
+}
+
+impl StorageOptions {
+    fn over(self, below: Self) -> Self {
+        Self {
+            max_db: self.max_db.or(below.max_db),
+            max_state: self.max_state.or(below.max_state),
+            max_frame: self.max_frame.or(below.max_frame),
+            max_inflight: self.max_inflight.or(below.max_inflight),
+            checkpoint_every: self.checkpoint_every.or(below.checkpoint_every),
+            on_damage: self.on_damage.or(below.on_damage),
+            ephemeral: self.ephemeral.or(below.ephemeral),
+            runtime_dir: self.runtime_dir.or(below.runtime_dir),
+        }
+    }
+}
+
+/// `--restart`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Restart {
+    /// Crashes only
+    OnFailure,
+    /// Every end but run.finish
+    Always,
+    /// None; adrt exits as the agent did
+    Never,
+}
+
+/// `--stdin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Stdin {
+    /// adrt's replies; empty for an agent that does not speak the protocol
+    Wire,
+    /// adrt's own stdin, for chat loops; there is no protocol then
+    Inherit,
+}
+
+/// `--on-damage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Damage {
+    /// Start nothing, exit 74
+    Stop,
+    /// Go on from the last sound version
+    Salvage,
+    /// Put the database aside and begin with nothing
+    Fresh,
+}
+
+impl From<Restart> for RestartMode {
+    fn from(typed: Restart) -> Self {
+        match typed {
+            Restart::OnFailure => Self::OnFailure,
+            Restart::Always => Self::Always,
+            Restart::Never => Self::Never,
+        }
+    }
+}
+
+impl From<Damage> for OnDamage {
+    fn from(typed: Damage) -> Self {
+        match typed {
+            Damage::Stop => Self::Stop,
+            Damage::Salvage => Self::Salvage,
+            Damage::Fresh => Self::Fresh,
+        }
+    }
+}

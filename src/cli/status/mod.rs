@@ -1,0 +1,347 @@
+//! `adrt status`: how an agent is.
+//!
+//! Of a running one its adrt is asked; of any other the database. Both give
+//! one [`Status`], whose `--json` has the same members either way.
+//!
+//! `status` itself exits 0 whenever it could tell, also of an agent that is
+//! down: it did what it was asked. `status --check` is for scripts and
+//! monitors: one line, 0 ok, 1 degraded, 2 down.
+
+mod page;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, Kind};
+use super::output::Tint;
+use super::{Context, DONE, agent, client, past};
+use crate::clock::Wall;
+use crate::store::home::Home;
+use crate::store::lock::Holder;
+use crate::store::read::{Reader, Summary};
+
+/// The phase of an agent that no adrt runs.
+const STOPPED: &str = "stopped";
+/// The phase of one whose adrt does not answer.
+const UNREACHABLE: &str = "unreachable";
+
+/// Show how an agent is
+///
+/// With --check one line, and the exit code tells: 0 it runs, 1 it runs in
+/// trouble (back-off, crash loop, failing disk), 2 it is down.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:
+  adrt status
+  adrt status night-watch --json
+  adrt status night-watch --check || page-somebody")]
+pub struct StatusArgs {
+    /// Which agent
+    pub agent: Option<String>,
+    /// One line; exit 0 ok, 1 degraded, 2 down
+    #[arg(long)]
+    pub check: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How an agent is. The names are those of the `status` method of the control
+/// socket; what an older adrt does not say is null.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Status {
+    /// The agent.
+    pub agent: String,
+    /// `starting`, `running`, `backoff`, `stopping`, … or `stopped`.
+    pub phase: String,
+    /// Since when, RFC 3339.
+    pub since: Option<String>,
+    /// The `adrt run`.
+    pub run_id: Option<String>,
+    /// The agent's process.
+    pub pid: Option<i64>,
+    /// The adrt that holds it.
+    pub adrt_pid: Option<i64>,
+    /// Which process of the agent; the last one, when it is stopped.
+    pub incarnation: Option<u64>,
+    /// Why that one was started.
+    pub start_reason: Option<String>,
+    /// How long it has lived.
+    pub uptime_ms: Option<u64>,
+    /// It said so.
+    pub ready: Option<bool>,
+    /// What it says of itself.
+    pub status_text: Option<String>,
+    /// Starts after the first of this run.
+    pub restarts: Option<u64>,
+    /// Crashes since the last progress.
+    pub crashes_in_row: Option<u64>,
+    /// That many that it is called a loop.
+    pub crash_loop: Option<bool>,
+    /// Time to the next start.
+    pub next_retry_ms: Option<u64>,
+    /// How the incarnation before ended.
+    pub last_exit: Option<LastExit>,
+    /// Version of the state.
+    pub version: Option<u64>,
+    /// When it was made, RFC 3339.
+    pub updated: Option<String>,
+    /// Bytes of its JSON text.
+    pub state_bytes: Option<u64>,
+    /// The newest checkpoint.
+    pub checkpoint: Option<LastCheckpoint>,
+    /// Bytes of the database.
+    pub file_bytes: Option<u64>,
+    /// Bytes written since the run began.
+    pub written_bytes: Option<u64>,
+    /// `ok`, or what is wrong with the disk.
+    pub store: Option<String>,
+    /// Requests that wait for the disk.
+    pub writes_waiting: Option<u64>,
+}
+
+/// How an incarnation ended.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct LastExit {
+    /// What kind of end.
+    pub class: Option<String>,
+    /// Its code.
+    pub code: Option<i32>,
+    /// The signal that killed it.
+    pub signal: Option<i32>,
+    /// In words.
+    pub summary: String,
+}
+
+/// The newest checkpoint.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct LastCheckpoint {
+    /// Its number.
+    pub id: u64,
+    /// Of this version.
+    pub version: u64,
+    /// When, RFC 3339.
+    pub created: String,
+}
+
+/// What `--check` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It runs.
+    Ok,
+    /// It runs, in trouble.
+    Degraded,
+    /// It does not run.
+    Down,
+}
+
+impl Health {
+    const fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => DONE,
+            Self::Degraded => Kind::Failed.exit_code(),
+            Self::Down => Kind::Down.exit_code(),
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no such agent, or it can't be read.
+pub fn main(args: &StatusArgs, context: &Context) -> Result<u8, Failure> {
+    let home = agent::choose(context, args.agent.as_deref())?;
+    let status = of_agent(&home)?;
+    let health = status.health();
+    let code = if args.check { health.exit_code() } else { DONE };
+    if args.json {
+        let text = serde_json::to_string(&status).map_err(|error| {
+            Failure::new(Kind::Failed, "the status can't be written as JSON").why(error)
+        })?;
+        context.out.json(&text)?;
+    } else if args.check {
+        context.out.line(&page::line(context, &status, health))?;
+    } else {
+        context.out.print(&page::page(context, &status))?;
+    }
+    Ok(code)
+}
+
+/// How that agent is.
+///
+/// # Errors
+/// It does not run and can't be read.
+pub fn of_agent(home: &Home) -> Result<Status, Failure> {
+    match client::running(home) {
+        Some(holder) => Ok(of_running(home, &holder)),
+        None => {
+            let reader = past::open(home)?;
+            let summary = reader.summary().map_err(|error| past::of_read(home, error))?;
+            Ok(of_stopped(home, &summary))
+        }
+    }
+}
+
+/// An adrt that does not answer is a status too, with what the database says.
+fn of_running(home: &Home, holder: &Holder) -> Status {
+    let said = client::status(home, holder).and_then(|text| client::parse::<Status>(&text));
+    // Read here too: the machine does not keep when its version was made.
+    let summary = Reader::open(home).and_then(|reader| reader.summary());
+    let mut status = match said {
+        Ok(status) => status,
+        Err(failure) => {
+            let kept = summary.as_ref().map(|summary| of_stopped(home, summary));
+            Status {
+                agent: home.agent().to_owned(),
+                phase: UNREACHABLE.to_owned(),
+                since: None,
+                status_text: Some(failure.why),
+                ..kept.unwrap_or_default()
+            }
+        }
+    };
+    status.adrt_pid = (holder.pid > 0).then_some(holder.pid.into());
+    if let Ok(summary) = summary
+        && status.updated.is_none()
+    {
+        status.updated = summary.updated.map(Wall::rfc3339);
+    }
+    status
+}
+
+fn of_stopped(home: &Home, summary: &Summary) -> Status {
+    let row = summary.incarnation.as_ref();
+    let end = row.and_then(|row| row.end.as_ref());
+    let crashes = u64::from(summary.restart.crashes_in_row);
+    let last_exit = end.map(|end| {
+        let (code, signal) = match end.exit {
+            Some(crate::supervisor::io::Exit::Code(code)) => (Some(code), None),
+            Some(crate::supervisor::io::Exit::Signal { signal, .. }) => (None, Some(signal)),
+            None => (None, None),
+        };
+        let (class, summary) = (Some(end.class.clone()), end.summary.clone());
+        LastExit { class, code, signal, summary }
+    });
+    Status {
+        agent: home.agent().to_owned(),
+        phase: STOPPED.to_owned(),
+        since: end.map(|end| end.ended.rfc3339()),
+        run_id: row.map(|row| row.run_id.clone()),
+        incarnation: row.map(|row| row.id),
+        start_reason: row.map(|row| row.reason.clone()),
+        crashes_in_row: Some(crashes),
+        crash_loop: Some(crashes >= u64::from(crate::supervisor::restart::CRASH_LOOP)),
+        last_exit,
+        version: Some(summary.version),
+        updated: summary.updated.map(Wall::rfc3339),
+        checkpoint: summary.checkpoint.as_ref().map(|info| LastCheckpoint {
+            id: info.id,
+            version: info.version,
+            created: info.created.rfc3339(),
+        }),
+        file_bytes: Some(summary.file_bytes),
+        store: summary.moved_to.as_ref().map(|to| format!("moved away, to {to}")),
+        ..Status::default()
+    }
+}
+
+impl Status {
+    /// How well it is.
+    pub fn health(&self) -> Health {
+        match self.phase.as_str() {
+            "running" | "starting" => {
+                let trouble = self.crash_loop == Some(true)
+                    || self.store.as_deref().is_some_and(|store| store != "ok")
+                    || (self.phase == "starting" && self.crashes_in_row > Some(0));
+                if trouble { Health::Degraded } else { Health::Ok }
+            }
+            STOPPED | UNREACHABLE => Health::Down,
+            // Back-off, the moments between two incarnations, and an end that
+            // has begun: adrt is there, the agent is not, or not for long.
+            _ => Health::Degraded,
+        }
+    }
+
+    /// Its colour.
+    pub fn tint(&self) -> Tint {
+        match self.health() {
+            Health::Ok => Tint::Good,
+            Health::Degraded => Tint::Warn,
+            Health::Down if self.phase == STOPPED && self.crash_loop != Some(true) => Tint::Dim,
+            Health::Down => Tint::Bad,
+        }
+    }
+
+    /// How long the process has lived.
+    pub fn uptime(&self) -> Option<Duration> {
+        self.uptime_ms.map(Duration::from_millis)
+    }
+
+    /// When the state last changed.
+    pub fn updated_at(&self) -> Option<Wall> {
+        self.updated.as_deref().and_then(point)
+    }
+}
+
+/// A time as it is on the wire.
+fn point(text: &str) -> Option<Wall> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(Wall::from_millis(at.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(phase: &str) -> Status {
+        Status { phase: phase.to_owned(), store: Some("ok".to_owned()), ..Status::default() }
+    }
+
+    #[test]
+    fn health() {
+        for (phase, health) in [
+            ("running", Health::Ok),
+            ("starting", Health::Ok),
+            ("backoff", Health::Degraded),
+            ("stopping", Health::Degraded),
+            ("ended", Health::Degraded),
+            ("stopped", Health::Down),
+            ("unreachable", Health::Down),
+        ] {
+            assert_eq!(status(phase).health(), health, "{phase}");
+        }
+        let looping = Status { crash_loop: Some(true), ..status("running") };
+        assert_eq!(looping.health(), Health::Degraded);
+        let full = Status { store: Some("disk full".to_owned()), ..status("running") };
+        assert_eq!(full.health(), Health::Degraded);
+        let again = Status { crashes_in_row: Some(1), ..status("starting") };
+        assert_eq!(again.health(), Health::Degraded);
+    }
+
+    #[test]
+    fn exit_codes_of_check() {
+        assert_eq!(Health::Ok.exit_code(), 0);
+        assert_eq!(Health::Degraded.exit_code(), 1);
+        assert_eq!(Health::Down.exit_code(), 2);
+    }
+
+    #[test]
+    fn the_wire_may_say_more_or_less() {
+        let text = r#"{"agent":"a","phase":"running","pid":7,"new_member":[1],
+            "last_exit":{"signal":9,"summary":"killed by SIGKILL","this_run":true}}"#;
+        let status: Status = serde_json::from_str(text).expect("parses");
+        assert_eq!(status.pid, Some(7));
+        assert_eq!(status.last_exit.and_then(|exit| exit.signal), Some(9));
+    }
+}

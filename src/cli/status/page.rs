@@ -1,0 +1,125 @@
+//! A status for people: a page, or the line of `--check`.
+
+use std::time::Duration;
+
+use super::{Health, Status, point};
+use crate::cli::Context;
+use crate::cli::output::Page;
+use crate::cli::text::{bytes, escaped, span};
+
+/// The line of `--check`.
+pub(super) fn line(context: &Context, status: &Status, health: Health) -> String {
+    let mut parts = vec![format!("{} {}", status.agent, health.word()), escaped(&status.phase)];
+    if let Some(pid) = status.pid {
+        parts.push(format!("pid {pid}"));
+    }
+    if let Some(uptime) = status.uptime() {
+        parts.push(format!("up {}", span(uptime)));
+    }
+    if let Some(crashes) = status.crashes_in_row.filter(|count| *count > 0) {
+        let s = if crashes == 1 { "" } else { "es" };
+        parts.push(format!("{crashes} crash{s} in a row"));
+    }
+    if let Some(store) = status.store.as_deref().filter(|store| *store != "ok") {
+        parts.push(format!("store: {}", escaped(store)));
+    }
+    if health == Health::Down
+        && let Some(exit) = &status.last_exit
+    {
+        parts.push(escaped(&exit.summary));
+    }
+    context.out.paint.tint(status.tint(), &parts.join(", "))
+}
+
+/// The page.
+pub(super) fn page(context: &Context, status: &Status) -> String {
+    let paint = context.out.paint;
+    let mut page = Page::new();
+    process(context, status, &mut page);
+    memory(context, status, &mut page);
+    let heading = format!(
+        "{} · {}",
+        paint.bold(&status.agent),
+        paint.tint(status.tint(), &escaped(&status.phase))
+    );
+    format!("{heading}{}\n{}", since(context, status), page.lay_out(paint))
+}
+
+fn since(context: &Context, status: &Status) -> String {
+    status.since.as_deref().and_then(point).map_or_else(String::new, |at| {
+        context.out.paint.dim(&format!(" since {}", context.moment.both(at)))
+    })
+}
+
+fn process(context: &Context, status: &Status, page: &mut Page) {
+    if let Some(pid) = status.pid {
+        let adrt = status.adrt_pid.map_or_else(String::new, |pid| format!(", its adrt {pid}"));
+        page.field("pid", format!("{pid}{adrt}"));
+    } else if let Some(pid) = status.adrt_pid {
+        page.field("adrt", format!("pid {pid}"));
+    }
+    if let Some(incarnation) = status.incarnation {
+        let reason = status.start_reason.as_deref().unwrap_or_default();
+        let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        page.field("incarnation", escaped(&format!("{incarnation}{reason}")));
+    }
+    if let Some(uptime) = status.uptime() {
+        let ready = match status.ready {
+            Some(true) => ", ready",
+            Some(false) => ", not ready yet",
+            None => "",
+        };
+        page.field("up", format!("{}{ready}", span(uptime)));
+    }
+    if let Some(text) = &status.status_text {
+        page.field("says", escaped(text));
+    }
+    if let Some(restarts) = status.restarts {
+        page.field("restarts", restarts.to_string());
+    }
+    if let Some(crashes) = status.crashes_in_row.filter(|count| *count > 0) {
+        let called = if status.crash_loop == Some(true) { ": a crash loop" } else { "" };
+        page.field("crashes", format!("{crashes} in a row{called}"));
+    }
+    if let Some(delay) = status.next_retry_ms {
+        page.field("next start", format!("in {}", span(Duration::from_millis(delay))));
+    }
+    if let Some(exit) = &status.last_exit {
+        let more = match status.crashes_in_row {
+            Some(1..) => context.out.paint.dim(&format!("  (adrt crashes show {})", status.agent)),
+            Some(0) | None => String::new(),
+        };
+        page.field("last exit", format!("{}{more}", escaped(&exit.summary)));
+    }
+}
+
+fn memory(context: &Context, status: &Status, page: &mut Page) {
+    if let Some(version) = status.version {
+        let changed = match status.updated_at() {
+            Some(at) if version > 0 => format!(", {}", context.moment.ago(at)),
+            Some(_) | None => String::new(),
+        };
+        let size = status.state_bytes.map_or_else(String::new, |n| format!(", {}", bytes(n)));
+        page.field("state", format!("version {version}{size}{changed}"));
+    }
+    if let Some(checkpoint) = &status.checkpoint {
+        let when = point(&checkpoint.created)
+            .map_or_else(String::new, |at| format!(", {}", context.moment.ago(at)));
+        page.field(
+            "checkpoint",
+            format!("{} of version {}{when}", checkpoint.id, checkpoint.version),
+        );
+    }
+    if let Some(size) = status.file_bytes {
+        let written = status
+            .written_bytes
+            .map_or_else(String::new, |n| format!(", {} written in this run", bytes(n)));
+        page.field("on disk", format!("{}{written}", bytes(size)));
+    }
+    if let Some(store) = &status.store {
+        page.field("store", escaped(store));
+    }
+    if let Some(waiting) = status.writes_waiting.filter(|count| *count > 0) {
+        page.field("waiting", format!("{waiting} writes"));
+    }
+}

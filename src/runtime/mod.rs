@@ -1,0 +1,26 @@
+//! The loop that joins the machine to the world.
+//!
+//! One thread runs everything but SQLite, spawning and adrt's own output. It
+//! waits on all sources at once, turns what happened into an
+//! [`Input`](crate::supervisor::io::Input), and carries out the effects. It
+//! never awaits while doing so: whatever can block has a thread of its own.
+//!
+//! - [`run`]: one `adrt run`, from the lock to the exit code.
+//! - `driver`: the loop.
+//! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
+//! - `control`: the Unix socket for operators.
+//! - `environment`: what the agent finds in its environment.
+//! - `python_client`: the Python package carried in this binary.
+//! - [`offline`]: one request of an operator when nothing runs.
+
+mod child;
+mod control;
+mod driver;
+mod environment;
+pub mod offline;
+mod python_client;
+mod run;
+mod sources;
+mod stdin_queue;
+
+pub use run::{RunError, run};

@@ -1,0 +1,254 @@
+//! One `adrt run`, from the lock to the exit code.
+//!
+//! The order is part of the promise. The lock comes first: there is one
+//! writer. Then the database is opened, migrated and its checksums verified,
+//! so that damage is known before anything is started. Then what an adrt that
+//! was killed may have left of its agent is killed. Only then the agent is
+//! spawned, and the state is read while it starts.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::control::{self, Bound};
+use super::driver::{Driver, Parts};
+use super::environment::Template;
+use super::python_client;
+use crate::clock;
+use crate::output::Sink;
+use crate::process::reap::{self, Reaper};
+use crate::process::spawn::{self, Spawner};
+use crate::process::sweep;
+use crate::settings::{self, Settings};
+use crate::signals::Signals;
+use crate::store::failure::OpenError;
+use crate::store::home::{Home, HomeError};
+use crate::store::lock::{HolderKind, Lock, LockError};
+use crate::store::open::{OnDamage, Options, Store};
+use crate::supervisor::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
+use crate::supervisor::io::{Boot, Outcome, SpawnFailure, Verdict};
+use crate::supervisor::machine::{Machine, Setup};
+use crate::supervisor::restart::{Policy, RestartMode};
+use crate::systemd::Notifier;
+
+/// How long `run` waits for a command that holds the lock for a write.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last output may take to be read at the end.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a run did not come to be.
+#[derive(Debug)]
+pub enum RunError {
+    /// The state directory can't be made or used.
+    Home(HomeError),
+    /// Somebody else holds the agent, or the lock can't be taken.
+    Lock(LockError),
+    /// The database can't be opened.
+    Open(OpenError),
+    /// A defaulted name whose state was last used by another script.
+    OtherScript {
+        /// The name.
+        agent: String,
+        /// The script the state belongs to.
+        theirs: PathBuf,
+        /// The one that was given.
+        ours: PathBuf,
+    },
+    /// The system refused something that nothing works without.
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home(e) => write!(f, "{e}"),
+            Self::Lock(e) => write!(f, "{e}"),
+            Self::Open(e) => write!(f, "{e}"),
+            Self::OtherScript { agent, theirs, ours } => write!(
+                f,
+                "the state of {agent:?} belongs to {}, not to {}",
+                theirs.display(),
+                ours.display()
+            ),
+            Self::System { what, source } => write!(f, "{what}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
+    move |source| RunError::System { what, source }
+}
+
+/// Runs an agent until its run is over.
+///
+/// # Errors
+/// What kept the run from beginning; see [`RunError`].
+pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
+    let home = Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)?;
+    if !home.exists()
+        && let Some(verdict) = foresee(settings)
+    {
+        return Ok(verdict);
+    }
+    let held = if settings.ephemeral { None } else { Some(hold(settings, &home)?) };
+    let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
+    same_script(settings, &boot)?;
+    let signals = Signals::install().map_err(system("signal handlers"))?;
+    reap::become_subreaper().map_err(system("adopting orphans"))?;
+    if let Some(orphan) = &boot.orphan {
+        sweep::kill_orphan_group(orphan);
+    }
+    let (_lock, control) = held.unzip();
+    drive(parts(settings, &home, control, store, boot, signals)?)
+}
+
+/// A command that can't be executed, before anything is made for it: a slip of
+/// the pen is not to leave an agent behind.
+fn foresee(settings: &Settings) -> Option<Verdict> {
+    let command = Template::new(settings, None, None).command(0, "");
+    let (code, message) = match spawn::foresee(command).err()? {
+        SpawnFailure::NotFound(what) => (EXIT_NOT_FOUND, what),
+        SpawnFailure::NotExecutable(what) => (EXIT_NOT_EXECUTABLE, what),
+        SpawnFailure::System(_) => return None,
+    };
+    Some(Verdict { outcome: Outcome::ExecFailed(code), message })
+}
+
+/// Takes the lock, and binds the socket whose path it tells.
+fn hold(settings: &Settings, home: &Home) -> Result<(Lock, Bound), RunError> {
+    home.create().map_err(RunError::Home)?;
+    let mut lock =
+        Lock::take_within(home, HolderKind::Run, None, COMMAND_PATIENCE).map_err(RunError::Lock)?;
+    let socket = control::bind(&settings.runtime_dir, home).map_err(system("control socket"))?;
+    lock.update_socket(Some(socket.path())).map_err(system("lock file"))?;
+    Ok((lock, socket))
+}
+
+fn drive(parts: Parts) -> Result<Verdict, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(system("event loop"))?;
+    let (stdout, stderr) = (parts.stdout.clone(), parts.stderr.clone());
+    let verdict = runtime.block_on(async {
+        let mut driver = Driver::new(parts).map_err(system("event loop"))?;
+        let verdict = driver.run().await;
+        driver.finish().await;
+        Ok(verdict)
+    })?;
+    stdout.close(FLUSH_PATIENCE);
+    stderr.close(FLUSH_PATIENCE);
+    Ok(verdict)
+}
+
+fn parts(
+    settings: &Settings,
+    home: &Home,
+    control: Option<Bound>,
+    store: Store,
+    boot: Boot,
+    signals: Signals,
+) -> Result<Parts, RunError> {
+    let stderr = Sink::stderr().map_err(system("output thread"))?;
+    let client = settings.python_client.then(|| python_client::install(settings, home));
+    let client = client.transpose().unwrap_or_else(|e| {
+        stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
+        None
+    });
+    let reaper = Reaper::new();
+    let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
+    Ok(Parts {
+        machine: Machine::new(setup(settings)?, &boot, clock::now()),
+        boot,
+        store,
+        signals,
+        reaper,
+        spawner,
+        notifier: Notifier::from_env().map_err(system("service manager"))?,
+        stdout: Sink::stdout().map_err(system("output thread"))?,
+        stderr,
+        command: Template::new(settings, control.as_ref().map(Bound::path), client),
+        control,
+        max_frame: settings.max_frame,
+        verbose: settings.verbose,
+    })
+}
+
+fn setup(settings: &Settings) -> Result<Setup, RunError> {
+    let random = |bytes: &mut [u8]| {
+        getrandom::fill(bytes).map_err(|e| RunError::System {
+            what: "random numbers",
+            source: io::Error::other(e.to_string()),
+        })
+    };
+    let (mut seed, mut run_id) = ([0; 8], [0; 8]);
+    random(&mut seed)?;
+    random(&mut run_id)?;
+    Ok(Setup {
+        agent: settings.agent.clone(),
+        run_id: format!("{:016x}", u64::from_ne_bytes(run_id)),
+        policy: policy(settings),
+        stop_timeout: settings.stop_timeout,
+        ready_timeout: settings.ready_timeout,
+        max_frame: settings.max_frame,
+        max_state: settings.max_state,
+        max_inflight: settings.max_inflight,
+        max_db: settings.max_db,
+        by_hand: io::stdin().is_terminal(),
+        script: settings.script.as_ref().map(|path| path.display().to_string()),
+        seed: u64::from_ne_bytes(seed),
+    })
+}
+
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        mode: match settings.restart {
+            settings::RestartMode::OnFailure => RestartMode::OnFailure,
+            settings::RestartMode::Always => RestartMode::Always,
+            settings::RestartMode::Never => RestartMode::Never,
+        },
+        initial: settings.backoff_initial,
+        multiplier: settings.backoff_multiplier,
+        max: settings.backoff_max,
+        jitter: settings.backoff_jitter,
+        reset: settings.backoff_reset,
+        max_restarts: settings.max_restarts,
+        fatal_exit: settings.fatal_exit.clone(),
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    Options {
+        max_db: settings.max_db,
+        on_damage: match settings.on_damage {
+            settings::OnDamage::Stop => OnDamage::Stop,
+            settings::OnDamage::Salvage => OnDamage::Salvage,
+            settings::OnDamage::Fresh => OnDamage::Fresh,
+        },
+        ephemeral: settings.ephemeral,
+        ..Options::default()
+    }
+}
+
+/// Two scripts of one name would otherwise take turns with one state.
+fn same_script(settings: &Settings, boot: &Boot) -> Result<(), RunError> {
+    let Some(ours) = &settings.script else { return Ok(()) };
+    let kept = boot.meta.iter().find(|(name, _)| name == "script").map(|(_, value)| value);
+    match kept {
+        Some(theirs) if *theirs != ours.display().to_string() => Err(RunError::OtherScript {
+            agent: settings.agent.clone(),
+            theirs: theirs.into(),
+            ours: ours.clone(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,64 @@
+//! Sources the loop waits on, each of which may not be there: then it waits
+//! for ever, and the others go on. All may be dropped at any time.
+
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::net::unix::pipe::Receiver;
+use tokio::time::Interval;
+
+use super::control::{Control, Event};
+use super::stdin_queue::StdinQueue;
+use crate::output::TextPipe;
+
+/// The next request of an operator.
+pub async fn operator(control: Option<&mut Control>) -> Event {
+    match control {
+        Some(control) => control.next().await,
+        None => pending().await,
+    }
+}
+
+/// The wire has something, or its end.
+pub async fn readable(wire: Option<&Receiver>) {
+    match wire {
+        // An error shows at the read that follows.
+        Some(wire) => drop(wire.readable().await),
+        None => pending().await,
+    }
+}
+
+/// The agent's stdin takes something.
+pub async fn writable(stdin: Option<&StdinQueue>) {
+    match stdin {
+        // An error shows at the write that follows.
+        Some(stdin) => drop(stdin.writable().await),
+        None => pending().await,
+    }
+}
+
+/// Text was read and passed on; false when there will be no more.
+pub async fn text(pipe: Option<&mut TextPipe>) -> bool {
+    match pipe {
+        Some(pipe) => matches!(pipe.read_some().await, Ok(1..)),
+        None => pending().await,
+    }
+}
+
+/// A span has passed.
+pub async fn after(span: Option<Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => pending().await,
+    }
+}
+
+/// The watchdog wants to be pinged.
+pub async fn tick(interval: Option<&mut Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => pending().await,
+    }
+}

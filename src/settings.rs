@@ -1,0 +1,92 @@
+//! What `adrt run` was asked to do, complete and checked: flags, environment
+//! variables, the configuration file and the defaults have been joined
+//! already, names and paths resolved.
+//!
+//! Deliberately not here: where a value came from (that is `cli::config`'s
+//! business), and any default.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One supervised run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The agent's name; also the name of its directory.
+    pub agent: String,
+    /// The command, to be executed as it stands. Never empty.
+    pub argv: Vec<OsString>,
+    /// The absolute path of the script the name was taken from; `None` when
+    /// the name was given.
+    pub script: Option<PathBuf>,
+    /// Where all agents live.
+    pub state_dir: PathBuf,
+    /// Where control sockets live.
+    pub runtime_dir: PathBuf,
+
+    /// Which ends of the agent are followed by a new start.
+    pub restart: RestartMode,
+    /// The delay after the first crash.
+    pub backoff_initial: Duration,
+    /// What each further crash multiplies it by; at least 1.
+    pub backoff_multiplier: f64,
+    /// The longest delay, jitter included; at least `backoff_initial`.
+    pub backoff_max: Duration,
+    /// The share by which a delay is moved up or down at random; 0 to 1.
+    pub backoff_jitter: f64,
+    /// An incarnation that lived this long has made progress.
+    pub backoff_reset: Duration,
+    /// Starts after crashes before adrt gives up; `None`: never.
+    pub max_restarts: Option<u32>,
+    /// Exit codes after which there is no new start.
+    pub fatal_exit: Vec<i32>,
+
+    /// What a stop may take, from the request to SIGKILL.
+    pub stop_timeout: Duration,
+    /// How long after the spawn READY=1 waits for the agent's `ready`.
+    pub ready_timeout: Duration,
+    /// The agent reads adrt's own stdin, not the wire.
+    pub stdin_inherit: bool,
+    /// Put the Python client on the agent's PYTHONPATH.
+    pub python_client: bool,
+
+    /// Budget of the database file, in bytes.
+    pub max_db: u64,
+    /// The largest state, in bytes of JSON text.
+    pub max_state: usize,
+    /// The longest line from the agent, in bytes.
+    pub max_frame: usize,
+    /// Requests that may wait for their COMMIT before the agent is no longer read.
+    pub max_inflight: usize,
+    /// Acked events between automatic checkpoints; `None` leaves it to the agent.
+    pub checkpoint_every: Option<u64>,
+    /// What to do with a damaged database.
+    pub on_damage: OnDamage,
+    /// Keep everything in memory.
+    pub ephemeral: bool,
+
+    /// Tell more on stderr.
+    pub verbose: bool,
+}
+
+/// Which ends of the agent are followed by a new start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartMode {
+    /// Crashes only.
+    OnFailure,
+    /// Every end but `run.finish`.
+    Always,
+    /// None; adrt exits as the agent did.
+    Never,
+}
+
+/// What to do with a damaged database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDamage {
+    /// Start nothing.
+    Stop,
+    /// Go on from the last version that is sound.
+    Salvage,
+    /// Put the database aside and begin with an empty state.
+    Fresh,
+}

@@ -1,0 +1,301 @@
+//! The manual pages in `man/` are those of this command line.
+//!
+//! `ADRT_BLESS=1 cargo test --test man` writes them anew.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use adrt::cli::args;
+use adrt::cli::failure::EXIT_CODES;
+use clap::Command;
+use clap_mangen::Man;
+
+const MANUAL: &str = "Adaptive Runtime";
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("man")
+}
+
+/// Every page by its file's name.
+fn pages() -> BTreeMap<String, String> {
+    let mut root = args::command();
+    root.build();
+    let mut pages = BTreeMap::new();
+    add_pages(&root, &[], &mut pages);
+    pages
+}
+
+fn add_pages(command: &Command, above: &[&str], pages: &mut BTreeMap<String, String>) {
+    let path: Vec<&str> = above.iter().copied().chain([command.get_name()]).collect();
+    pages.insert(format!("{}.1", path.join("-")), page(command, &path));
+    for below in command.get_subcommands() {
+        add_pages(below, &path, pages);
+    }
+}
+
+fn page(command: &Command, path: &[&str]) -> String {
+    let name = path.join("-");
+    let shown = command.clone();
+    // Global options have a section of their own, on the page of adrt itself.
+    let shown = if path.len() > 1 {
+        shown.mut_args(|arg| if is_global(&arg) { arg.hide(true) } else { arg })
+    } else {
+        shown
+    };
+    let man = Man::new(shown)
+        .title(name.to_uppercase())
+        .section("1")
+        .manual(MANUAL)
+        .source("adrt")
+        .date("");
+    let mut text = Vec::new();
+    let written = man
+        .render_title(&mut text)
+        .and_then(|()| man.render_name_section(&mut text))
+        .and_then(|()| man.render_synopsis_section(&mut text))
+        .and_then(|()| man.render_description_section(&mut text));
+    written.expect("memory takes everything");
+    if command.get_arguments().next().is_some() {
+        man.render_options_section(&mut text).expect("memory takes everything");
+    }
+    let mut text = String::from_utf8(text).expect("roff is text");
+    commands(command, path, &mut text);
+    after_help(command, &mut text);
+    if path.len() == 1 {
+        environment(command, &mut text);
+        files(&mut text);
+    } else {
+        command_environment(command, &mut text);
+    }
+    exit_status(path, &mut text);
+    see_also(command, path, &mut text);
+    text
+}
+
+fn is_global(arg: &clap::Arg) -> bool {
+    matches!(arg.get_id().as_str(), "state_dir" | "color")
+}
+
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    text.lines()
+        .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.into() })
+        .collect::<Vec<String>>()
+        .join("\n")
+}
+
+fn commands(command: &Command, path: &[&str], out: &mut String) {
+    if command.get_subcommands().next().is_none() {
+        return;
+    }
+    out.push_str(".SH COMMANDS\n");
+    for below in command.get_subcommands() {
+        let about = below.get_about().map(ToString::to_string).unwrap_or_default();
+        let page = format!("{}-{}", path.join("-"), below.get_name());
+        out.push_str(&format!(".TP\n\\fB{}\\fR(1)\n{}\n", escaped(&page), escaped(&about)));
+    }
+}
+
+/// What stands below the help: examples, and what is said before them.
+fn after_help(command: &Command, out: &mut String) {
+    let Some(text) = command.get_after_help().map(ToString::to_string) else { return };
+    let (notes, examples) = text.split_once("Examples:\n").unwrap_or((&text, ""));
+    let (examples, more) = examples.split_once("\n\n").unwrap_or((examples, ""));
+    for notes in [notes, more] {
+        if !notes.trim().is_empty() {
+            out.push_str(&format!(".SH NOTES\n{}\n", escaped(notes.trim())));
+        }
+    }
+    if !examples.is_empty() {
+        out.push_str(&format!(".SH EXAMPLES\n.nf\n{}\n.fi\n", escaped(examples)));
+    }
+}
+
+fn term(out: &mut String, name: &str, meaning: &str) {
+    out.push_str(&format!(".TP\n\\fB{}\\fR\n{}\n", escaped(name), escaped(meaning)));
+}
+
+fn environment(command: &Command, out: &mut String) {
+    out.push_str(".SH ENVIRONMENT\n");
+    command_variables(command, out);
+    for (name, meaning) in [
+        ("ADRT_AGENT", "The agent that is meant where AGENT is left out; set inside an agent."),
+        (
+            "ADRT_INCARNATION",
+            "Set inside an agent: a process that an earlier incarnation left behind may not write.",
+        ),
+        ("STATE_DIRECTORY, RUNTIME_DIRECTORY", "Set by systemd: used where nothing else is said."),
+        ("XDG_STATE_HOME, XDG_RUNTIME_DIR", "The bases of the default directories, but for root."),
+        ("NO_COLOR", "No colour if set."),
+        ("COLUMNS", "The width that is laid out for."),
+        ("TZ", "The time zone of what is shown and typed; JSON is in UTC."),
+    ] {
+        term(out, name, meaning);
+    }
+}
+
+fn command_environment(command: &Command, out: &mut String) {
+    let mut variables = String::new();
+    command_variables(command, &mut variables);
+    if !variables.is_empty() {
+        out.push_str(".SH ENVIRONMENT\n");
+        out.push_str(&variables);
+    }
+}
+
+fn command_variables(command: &Command, out: &mut String) {
+    for arg in command.get_arguments() {
+        let (Some(variable), Some(long)) = (arg.get_env(), arg.get_long()) else { continue };
+        if is_global(arg) && command.get_name() != "adrt" {
+            continue;
+        }
+        term(out, &variable.to_string_lossy(), &format!("Stands for --{long}."));
+    }
+}
+
+fn files(out: &mut String) {
+    out.push_str(".SH FILES\n");
+    for (name, meaning) in [
+        ("/var/lib/adrt", "Where root's agents are kept, a directory each."),
+        ("~/.local/state/adrt", "Where those of other users are."),
+        ("AGENT/db/adrt.db", "The database of one agent, with its log beside it."),
+        ("AGENT/lock", "Held while something writes; names the process and its socket."),
+        ("AGENT/reserve", "Space that is given up when the disk is full."),
+        ("/run/adrt, $XDG_RUNTIME_DIR/adrt", "The control sockets of running agents."),
+    ] {
+        term(out, name, meaning);
+    }
+}
+
+fn exit_status(path: &[&str], out: &mut String) {
+    out.push_str(".SH EXIT STATUS\n");
+    let every = path.len() == 1 || path.last() == Some(&"run");
+    for row in EXIT_CODES.iter().filter(|row| every || !row.run_only) {
+        term(out, row.code, row.meaning);
+    }
+}
+
+fn see_also(command: &Command, path: &[&str], out: &mut String) {
+    let mut others: Vec<String> = Vec::new();
+    if let Some((_, above)) = path.split_last()
+        && !above.is_empty()
+    {
+        others.push(format!("{}(1)", above.join("-")));
+    }
+    let below = command.get_subcommands().map(|below| below.get_name());
+    others.extend(below.map(|name| format!("{}-{name}(1)", path.join("-"))));
+    others.push("adrt-protocol(7)".to_owned());
+    let others: Vec<String> = others.iter().map(|page| escaped(page)).collect();
+    out.push_str(&format!(".SH SEE ALSO\n{}\n", others.join(", ")));
+}
+
+#[test]
+fn pages_are_those_of_the_command_line() {
+    let directory = directory();
+    let pages = pages();
+    if std::env::var_os("ADRT_BLESS").is_some() {
+        bless(&directory, &pages);
+    }
+    let kept: Vec<String> = kept_pages(&directory);
+    let expected: Vec<String> = pages.keys().cloned().collect();
+    assert_eq!(kept, expected, "bless with ADRT_BLESS=1 cargo test --test man");
+    for (name, text) in &pages {
+        let kept = fs::read_to_string(directory.join(name)).expect("readable");
+        assert!(kept == *text, "{name} is old: ADRT_BLESS=1 cargo test --test man");
+    }
+}
+
+/// Names of the generated pages that are there, sorted.
+fn kept_pages(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("man/ is there");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".1"))
+        .collect();
+    names.sort();
+    names
+}
+
+fn bless(directory: &Path, pages: &BTreeMap<String, String>) {
+    fs::create_dir_all(directory).expect("man/ can be made");
+    for name in kept_pages(directory) {
+        if !pages.contains_key(&name) {
+            fs::remove_file(directory.join(name)).expect("removed");
+        }
+    }
+    for (name, text) in pages {
+        fs::write(directory.join(name), text).expect("written");
+    }
+}
+
+/// The sections a page is looked up for.
+#[test]
+fn every_page_has_its_sections() {
+    for (name, text) in pages() {
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"] {
+            assert!(text.contains(&format!("\n.SH {section}\n")), "{name} lacks {section}");
+        }
+        assert!(text.is_ascii(), "{name} has characters that old roff does not know");
+        let is_family = text.contains("\n.SH COMMANDS\n");
+        assert!(is_family || text.contains("\n.SH EXAMPLES\n"), "{name} lacks examples");
+    }
+    let pages = pages();
+    for section in ["ENVIRONMENT", "FILES"] {
+        assert!(pages["adrt.1"].contains(&format!("\n.SH {section}\n")), "{section}");
+    }
+    assert!(pages["adrt-run.1"].contains("ADRT_BACKOFF_MAX"));
+}
+
+/// The page that is written by hand: sound roff, and nothing that is not there yet.
+#[test]
+fn the_protocol_page_is_sound() {
+    let path = directory().join("adrt-protocol.7");
+    let text = fs::read_to_string(path).expect("man/adrt-protocol.7 is there");
+    assert!(text.starts_with(".TH ADRT\\-PROTOCOL 7"));
+    let known =
+        ["TH", "SH", "SS", "PP", "TP", "IP", "RS", "RE", "B", "I", "BR", "nf", "fi", "\\\""];
+    let (mut filled, mut indent) = (true, 0_i32);
+    for (number, line) in text.lines().enumerate() {
+        let at = number + 1;
+        assert!(line.is_ascii(), "line {at} is not ASCII");
+        assert!(!line.is_empty(), "line {at} is empty; roff wants .PP");
+        let Some(request) = line.strip_prefix('.') else { continue };
+        let word = request.split_whitespace().next().unwrap_or_default();
+        assert!(known.contains(&word), "line {at}: unknown request .{word}");
+        match word {
+            "nf" | "fi" => {
+                assert_eq!(filled, word == "nf", "line {at}: .{word} twice");
+                filled = word == "fi";
+            }
+            "RS" => indent += 1,
+            "RE" => indent -= 1,
+            _ => {}
+        }
+        assert!(indent >= 0, "line {at}: .RE without .RS");
+    }
+    assert!(filled && indent == 0, "an open .nf or .RS at the end");
+    for method in [
+        "initialize",
+        "ready",
+        "state.get",
+        "state.set",
+        "state.patch",
+        "checkpoint.create",
+        "checkpoint.list",
+        "checkpoint.restore",
+        "tx",
+        "run.finish",
+        "heartbeat",
+        "log",
+        "state.changed",
+        "shutdown",
+    ] {
+        assert!(text.contains(method), "{method} is missing");
+    }
+    for code in [1001, 1002, 1003, 1101, 1102, 1103, 1401, 1501, 1502] {
+        assert!(text.contains(&code.to_string()), "{code} is missing");
+    }
+}

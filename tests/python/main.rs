@@ -1,0 +1,72 @@
+//! The Python client's tests, run by the machine's `python3` with nothing
+//! installed: each module of `python/tests` is a test here.
+//!
+//! `ADRT_TEST_PYTHON` names another interpreter, `ADRT_TEST_SEED` repeats a run.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+macro_rules! modules {
+    ($($name:ident)*) => {
+        const MODULES: &[&str] = &[$(stringify!($name)),*];
+
+        $(
+            #[test]
+            fn $name() {
+                run(stringify!($name));
+            }
+        )*
+    };
+}
+
+modules! { test_adrt test_clients test_hazards test_package test_state test_testing test_wire }
+
+#[test]
+fn no_module_is_left_out() {
+    let entries = fs::read_dir(python_dir().join("tests")).expect("python/tests is there");
+    let there: BTreeSet<String> = entries
+        .map(|entry| entry.expect("an entry can be read").file_name())
+        .filter_map(|name| Some(name.to_str()?.strip_suffix(".py")?.to_owned()))
+        .filter(|name| name.starts_with("test_"))
+        .collect();
+    assert_eq!(there, MODULES.iter().map(|name| (*name).to_owned()).collect());
+}
+
+fn run(module: &str) {
+    let home = tempfile::tempdir().expect("a temporary directory can be made");
+    let python = std::env::var("ADRT_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let mut command = Command::new(&python);
+    // Above all no PYTHONUNBUFFERED: adrt sets it for the agent, and a test
+    // that has it anyway would not see if it didn't.
+    command
+        .args(["-W", "error", "-B", "-m", "unittest", module])
+        .current_dir(python_dir().join("tests"))
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home.path())
+        .env("TMPDIR", home.path())
+        .env("LANG", "C.UTF-8")
+        .env("PYTHONPATH", python_dir())
+        .env("ADRT_BIN", env!("CARGO_BIN_EXE_adrt"));
+    for name in ["ADRT_TEST_SEED", "PYENV_VERSION", "PYENV_ROOT"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    let output = command.output().unwrap_or_else(|error| panic!("{python} can't be run: {error}"));
+    assert!(
+        output.status.success(),
+        "{python} -m unittest {module}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn python_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
+}

@@ -1,0 +1,26 @@
+//! The real binary over real processes: what an agent, an operator or a
+//! machine may do to it, and what must hold all the same.
+//!
+//! Nothing here waits for a time to pass: every test waits for what it expects
+//! to see, and fails if it never comes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may panic, in its helpers too"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod disk;
+mod endurance;
+mod kills;
+mod long_lines;
+mod output;
+mod plain;
+mod refusals;
+mod restarts;
+mod rivals;
+mod stops;
+mod wire;

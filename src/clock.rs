@@ -69,6 +69,42 @@ impl Wall {
     }
 }
 
+/// adrt's own count of time over an agent's life, in milliseconds: the time
+/// it ran, plus the gaps between its runs as the wall clock tells them, none of
+/// them taken for more than a day. No step of a clock moves it, so what waits
+/// for a point of it is neither hurried nor pruned by one; and it goes on from
+/// where it was after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Age(u64);
+
+impl Age {
+    /// The longest gap between two runs that is believed.
+    pub const GAP_MAX: Duration = Duration::from_secs(24 * 3600);
+
+    /// So many milliseconds.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Age {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
 /// Both clocks, read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {

@@ -90,6 +90,7 @@ fn carry_out(
                 | Effect::Send { .. }
                 | Effect::CloseStdin { .. }
                 | Effect::Signal { .. }
+                | Effect::Post(_)
                 | Effect::Exit(_) => {}
             }
         }
@@ -129,6 +130,10 @@ fn setup(home: &Home, options: &Options, max_state: usize) -> Setup {
         max_db: options.max_db,
         by_hand: true,
         script: None,
+        events: machine::EventPolicy::default(),
+        on_crash_loop: machine::OnCrashLoop::default(),
+        checkpoint_every: None,
+        time_zone: jiff::tz::TimeZone::system(),
         seed: 0,
     }
 }

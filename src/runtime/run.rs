@@ -28,7 +28,7 @@ use crate::store::lock::{HolderKind, Lock, LockError};
 use crate::store::open::{OnDamage, Options, Store};
 use crate::supervisor::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
 use crate::supervisor::io::{Boot, Outcome, SpawnFailure, Verdict};
-use crate::supervisor::machine::{Machine, Setup};
+use crate::supervisor::machine::{EventPolicy, Machine, OnCrashLoop, Setup};
 use crate::supervisor::restart::{Policy, RestartMode};
 use crate::systemd::Notifier;
 
@@ -205,6 +205,10 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
         max_db: settings.max_db,
         by_hand: io::stdin().is_terminal(),
         script: settings.script.as_ref().map(|path| path.display().to_string()),
+        events: EventPolicy::default(),
+        on_crash_loop: OnCrashLoop::default(),
+        checkpoint_every: settings.checkpoint_every,
+        time_zone: jiff::tz::TimeZone::system(),
         seed: u64::from_ne_bytes(seed),
     })
 }

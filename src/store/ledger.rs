@@ -215,6 +215,7 @@ pub(crate) fn restart(conn: &Connection) -> rusqlite::Result<RestartMemory> {
         crashes_in_row: crashes.unwrap_or(0),
         delay_left: delay,
         restarts: restarts.unwrap_or(0),
+        ..RestartMemory::default()
     })
 }
 

@@ -13,7 +13,7 @@ use super::rows::{holds, signed, unsigned};
 use super::verify::{self, Damage, JOURNAL_COLUMNS, Verified, step};
 use crate::clock::Wall;
 use crate::engines::state::{Format, Limits, Node};
-use crate::supervisor::io::{CheckpointInfo, KeyHash, Restored, StoreFailure};
+use crate::supervisor::io::{CheckpointInfo, KeyHash, Restored, StoreFailure, WorkRestored};
 
 /// A change was accepted when it was made; the limit of today does not matter.
 const NO_LIMITS: Limits = Limits { max_state: usize::MAX };
@@ -63,6 +63,7 @@ impl Store {
             tail_bytes: self.verified.tail_bytes,
             keys,
             used_bytes,
+            work: WorkRestored::default(),
             warnings,
         })
     }

@@ -109,6 +109,7 @@ impl<'a, 'conn> Applier<'a, 'conn> {
                 self.answer(Answer::Reserve(there))
             }
             Op::Meta { name, value } => schema::put_meta(self.conn, name, value),
+            Op::Work(_) => Ok(()),
         }
     }
 

@@ -231,7 +231,8 @@ fn weight(unit: &Unit) -> usize {
             | Op::Prune { .. }
             | Op::Forget { .. }
             | Op::RebuildReserve
-            | Op::Meta { .. } => 0,
+            | Op::Meta { .. }
+            | Op::Work(_) => 0,
         })
         .sum()
 }

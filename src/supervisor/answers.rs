@@ -180,7 +180,8 @@ impl Machine {
             | Answer::Recalled(_)
             | Answer::Checkpoints(_)
             | Answer::Removed { .. }
-            | Answer::Reserve(_) => None,
+            | Answer::Reserve(_)
+            | Answer::Work(_) => None,
         });
         let Some((info, root)) = found else {
             let error = apply::unknown_checkpoint(&restore);
@@ -304,7 +305,8 @@ fn with_bytes(text: String, answers: &[Answer]) -> String {
         | Answer::Loaded(_)
         | Answer::Checkpoints(_)
         | Answer::Removed { .. }
-        | Answer::Reserve(_) => None,
+        | Answer::Reserve(_)
+        | Answer::Work(_) => None,
     });
     sizes
         .fold(text, |text, bytes| text.replacen("\"bytes\":null", &format!("\"bytes\":{bytes}"), 1))
@@ -319,7 +321,8 @@ fn recalled(answers: &[Answer]) -> String {
             | Answer::Loaded(_)
             | Answer::Checkpoints(_)
             | Answer::Removed { .. }
-            | Answer::Reserve(_) => None,
+            | Answer::Reserve(_)
+            | Answer::Work(_) => None,
         })
         .unwrap_or_else(|| "{}".into())
 }
@@ -333,7 +336,8 @@ fn checkpoints(answers: &[Answer]) -> String {
             | Answer::Recalled(_)
             | Answer::Loaded(_)
             | Answer::Removed { .. }
-            | Answer::Reserve(_) => None,
+            | Answer::Reserve(_)
+            | Answer::Work(_) => None,
         })
         .flatten()
         .map(CheckpointInfo::to_json)

@@ -17,6 +17,11 @@ pub use super::units::{
     ProcessIdentity, Receipt, RestartMemory, Restored, StoreFailure, StoreFailureKind, Unit,
     UnitId,
 };
+pub use super::work::{
+    Arrival, Due, EventRow, EventState, EventStatus, Fetch, Fetched, History, KvQuery, KvRow,
+    KvValue, Place, PostRow, Repeat, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound,
+    StepKey, StepRow, StepState, TimerRow, WorkAnswer, WorkOp, WorkRestored,
+};
 
 /// Which process of the agent: 1, 2, 3 … over the agent's life.
 pub type Incarnation = u64;
@@ -106,10 +111,47 @@ pub enum Input<'a> {
         /// Which.
         conn: ConnId,
     },
+    /// Lines of `--events`.
+    Source(SourceBatch),
+    /// What became of [`Effect::Post`].
+    Posted {
+        /// Which.
+        id: u64,
+        /// What.
+        outcome: Posted,
+    },
     /// Somebody asked adrt itself for something by a signal.
     Signal(Request),
     /// A deadline has passed: the earliest of [`super::machine::Machine::next_timeout`].
     Tick,
+}
+
+/// Lines of `--events`, and how far they are read with these. Handed in only
+/// while [`super::machine::Machine::wants_source`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceBatch {
+    /// Without their newlines; at most [`SOURCE_LINES_MAX`].
+    pub lines: Vec<Vec<u8>>,
+    /// Where to go on, as the reader words it: written down together with the
+    /// events, and found in [`Boot::meta`] under [`SOURCE_POSITION`]. None for
+    /// a source that can't be read again.
+    pub position: Option<String>,
+}
+
+/// Lines of a source in one batch: they share one commit.
+pub const SOURCE_LINES_MAX: usize = 256;
+/// The name of the setting that holds a source's position.
+pub const SOURCE_POSITION: &str = "source";
+
+/// What became of an event for another agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Posted {
+    /// It is in the other's inbox, on the disk.
+    Arrived,
+    /// Not now; worth trying again. Why.
+    Later(String),
+    /// Never. Why.
+    Refused(String),
 }
 
 /// What a signal to adrt means.
@@ -181,6 +223,8 @@ pub enum Effect {
         /// Whether to read all again.
         reread: bool,
     },
+    /// Hand an event to another agent; answered by [`Input::Posted`].
+    Post(PostRow),
     /// Answer on the control socket: a line, newline included.
     Reply {
         /// To whom.

@@ -204,6 +204,7 @@ impl Machine {
             output: settled.output,
             backoff,
             backoff_why,
+            held: Vec::new(),
         };
         self.write_own(Own::Ended(Box::new(end)));
         for (origin, work) in std::mem::take(&mut self.after_leaving) {
@@ -319,6 +320,7 @@ impl Machine {
             output: Vec::new(),
             backoff: None,
             backoff_why: "adrt was started anew".into(),
+            held: Vec::new(),
         };
         self.write_own(Own::Ended(Box::new(end)));
     }

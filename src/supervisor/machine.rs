@@ -38,7 +38,8 @@ use super::outbox::Outbox;
 use super::queue::{Flight, Origin, Own, Queue, Work};
 use super::restart::Restarts;
 pub use super::setup::{
-    INFLIGHT_BYTES_MAX, MAX_FRAME_DEFAULT, MAX_INFLIGHT_DEFAULT, MAX_STATE_DEFAULT,
+    EVENT_MAX_AGE_DEFAULT, EventPolicy, INFLIGHT_BYTES_MAX, MAX_ATTEMPTS_DEFAULT,
+    MAX_FRAME_DEFAULT, MAX_INFLIGHT_DEFAULT, MAX_STATE_DEFAULT, NACK_MAX_DEFAULT, OnCrashLoop,
     READY_TIMEOUT_DEFAULT, STOP_TIMEOUT_DEFAULT, Setup,
 };
 use super::trouble::Trouble;
@@ -229,6 +230,8 @@ impl Machine {
             Input::StoreFailed(failure) => self.store_failed(failure),
             Input::Operator { conn, uid, line } => self.operator(conn, uid, line),
             Input::OperatorGone { conn } => self.operator_gone(conn),
+            Input::Source(batch) => self.source(batch),
+            Input::Posted { id, outcome } => self.posted(id, outcome),
             Input::Signal(request) => self.signalled(request),
             Input::Tick => {}
         }
@@ -270,6 +273,11 @@ impl Machine {
             && self.queue.in_flight() < self.setup.max_inflight
             && self.queue.bytes() < INFLIGHT_BYTES_MAX
             && self.live.as_ref().is_none_or(|live| live.outbox.has_room())
+    }
+
+    /// Whether lines of `--events` may be handed in.
+    pub fn wants_source(&self) -> bool {
+        false
     }
 
     /// Whether the run has ended.
@@ -381,6 +389,7 @@ impl Machine {
             id,
             epoch: self.epoch,
             at: self.now.wall,
+            age: self.age(),
             alone: flight.second_try,
             privileged,
             ops,
@@ -424,6 +433,14 @@ impl Machine {
         if let Some(live) = &self.live {
             self.out.push(Effect::Signal { incarnation: live.incarnation, signal });
         }
+    }
+
+    fn source(&mut self, _batch: super::io::SourceBatch) {}
+
+    fn posted(&mut self, _id: u64, _outcome: super::io::Posted) {}
+
+    fn age(&self) -> crate::clock::Age {
+        crate::clock::Age::default()
     }
 
     fn restored(&mut self, restored: super::io::Restored) {

@@ -2,7 +2,17 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::restart::Policy;
+
+/// `--max-attempts`: so many deaths of the agent over an event make it a dead
+/// letter.
+pub const MAX_ATTEMPTS_DEFAULT: u32 = 3;
+/// `--nack-max`: the longest delay after a nack.
+pub const NACK_MAX_DEFAULT: Duration = Duration::from_secs(10 * 60);
+/// `--event-max-age`: an event that is nacked at this age is given up.
+pub const EVENT_MAX_AGE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
 /// `--stop-timeout`: from the request to SIGKILL.
 pub const STOP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -46,6 +56,55 @@ pub struct Setup {
     pub by_hand: bool,
     /// What the name was derived from, kept to recognise another script.
     pub script: Option<String>,
+    /// How events are handed out and given up.
+    pub events: EventPolicy,
+    /// What a crash loop leads to.
+    pub on_crash_loop: OnCrashLoop,
+    /// A checkpoint after so many acked or processed events; what the client
+    /// asks for counts only without it.
+    pub checkpoint_every: Option<u64>,
+    /// For cron timers.
+    pub time_zone: TimeZone,
     /// Seeds the jitter.
     pub seed: u64,
+}
+
+/// How events are handed out and given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPolicy {
+    /// So many deaths of the agent over an event make it a dead letter.
+    pub max_attempts: u32,
+    /// The longest delay after a nack.
+    pub nack_max: Duration,
+    /// An event that is nacked at this age is given up.
+    pub max_age: Duration,
+    /// How long an event may be held; after it the agent counts as hung.
+    pub timeout: Option<Duration>,
+    /// A delayed or nacked event holds back the later ones.
+    pub ordered: bool,
+}
+
+impl Default for EventPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: MAX_ATTEMPTS_DEFAULT,
+            nack_max: NACK_MAX_DEFAULT,
+            max_age: EVENT_MAX_AGE_DEFAULT,
+            timeout: None,
+            ordered: false,
+        }
+    }
+}
+
+/// What a crash loop leads to, beside a warning and `safe_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCrashLoop {
+    /// The agent is started again, later and later.
+    #[default]
+    Continue,
+    /// Once per loop, the state goes back to the newest checkpoint older than
+    /// the loop's first crash.
+    Rollback,
+    /// The run ends.
+    Stop,
 }

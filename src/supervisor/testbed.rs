@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::io::{
     Answer, Boot, CheckpointInfo, Committed, ConnId, Effect, Exit, Input, Op, Origin,
     ProcessIdentity, Receipt, Restored, StoreFailure, StoreFailureKind, Unit, Verdict,
+    WorkRestored,
 };
-use super::machine::{Machine, Phase, Setup};
+use super::machine::{EventPolicy, Machine, OnCrashLoop, Phase, Setup};
 use super::restart::Policy;
 use crate::clock::{Mono, Now, Wall};
 use crate::engines::state::Node;
@@ -39,6 +40,10 @@ pub fn setup() -> Setup {
         max_db: 1 << 30,
         by_hand: false,
         script: None,
+        events: EventPolicy::default(),
+        on_crash_loop: OnCrashLoop::default(),
+        checkpoint_every: None,
+        time_zone: jiff::tz::TimeZone::UTC,
         seed: 1,
     }
 }
@@ -53,6 +58,7 @@ pub fn empty() -> Restored {
         tail_bytes: 0,
         keys: Vec::new(),
         used_bytes: 0,
+        work: WorkRestored::default(),
         warnings: Vec::new(),
     }
 }
@@ -124,6 +130,7 @@ impl Bed {
                 | Effect::Send { .. }
                 | Effect::CloseStdin { .. }
                 | Effect::Signal { .. }
+                | Effect::Post(_)
                 | Effect::Reply { .. }
                 | Effect::Notify(_)
                 | Effect::Log { .. }
@@ -300,6 +307,7 @@ fn usual(op: &Op) -> Option<Answer> {
         | Op::Begin(_)
         | Op::End(_)
         | Op::Restart(_)
-        | Op::Meta { .. } => None,
+        | Op::Meta { .. }
+        | Op::Work(_) => None,
     }
 }

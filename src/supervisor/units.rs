@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::exit::{Exit, ExitClass};
 use super::io::Incarnation;
-use crate::clock::Wall;
+use super::work::{Seq, WorkAnswer, WorkOp, WorkRestored};
+use crate::clock::{Age, Wall};
 use crate::engines::state::{Format, Node};
 
 /// Names a unit; rises by one each.
@@ -29,6 +30,9 @@ pub struct Unit {
     pub epoch: u32,
     /// The wall clock for the rows it makes.
     pub at: Wall,
+    /// adrt's own count of time for them, which is written down with it now
+    /// and then.
+    pub age: Age,
     /// Commit it in a transaction of its own.
     pub alone: bool,
     /// It may use the space of the reserve file (the crash ledger, a last
@@ -100,6 +104,8 @@ pub enum Op {
         /// Its value.
         value: String,
     },
+    /// Events, steps, timers and the like.
+    Work(WorkOp),
 }
 
 /// One change of the state.
@@ -280,6 +286,8 @@ pub struct IncarnationEnd {
     pub backoff: Option<Duration>,
     /// Why that delay, or why no next start.
     pub backoff_why: String,
+    /// The events it held.
+    pub held: Vec<Seq>,
 }
 
 /// What the restart policy carries over a restart of adrt or of the machine.
@@ -292,7 +300,19 @@ pub struct RestartMemory {
     pub delay_left: Option<Duration>,
     /// Starts after crashes in this run, for `--max-restarts`.
     pub restarts: u32,
+    /// The newest checkpoint that is older than the first of those crashes.
+    pub before_loop: Option<u64>,
+    /// It was gone back to, in this loop.
+    pub rolled_back: bool,
+    /// When the last crashes were, oldest first; zero where there was none.
+    pub crashes: [Age; UNSTABLE_CRASHES],
 }
+
+/// More crashes than so many within [`UNSTABLE_SPAN`] make an agent unstable,
+/// however long it lived in between.
+pub const UNSTABLE_CRASHES: usize = 6;
+/// See [`UNSTABLE_CRASHES`].
+pub const UNSTABLE_SPAN: Duration = Duration::from_secs(3600);
 
 /// What happened to one unit that was committed.
 #[derive(Debug, Clone)]
@@ -324,6 +344,8 @@ pub enum Answer {
     },
     /// [`Op::RebuildReserve`]: whether the reserve file is there again.
     Reserve(bool),
+    /// [`Op::Work`].
+    Work(WorkAnswer),
 }
 
 /// Units that have reached the disk.
@@ -438,6 +460,8 @@ pub struct Restored {
     pub keys: Vec<(KeyHash, KeyHash, Wall)>,
     /// Bytes in used pages of the file.
     pub used_bytes: u64,
+    /// Events, steps, timers and the like.
+    pub work: WorkRestored,
     /// Sentences about what had to be passed over.
     pub warnings: Vec<String>,
 }

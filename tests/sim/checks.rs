@@ -132,6 +132,7 @@ impl Checks {
             Effect::Spawn { .. }
             | Effect::OpenWire { .. }
             | Effect::PassLine
+            | Effect::Post(_)
             | Effect::Notify(_)
             | Effect::Log { .. } => {}
         }

@@ -8,7 +8,7 @@ use adrt::clock::Wall;
 use adrt::engines::state::{Format, Limits, Node};
 use adrt::supervisor::io::{
     Answer, CheckpointInfo, CheckpointRef, CheckpointRow, IncarnationEnd, JournalRow, KeyHash, Op,
-    ProcessIdentity, RestartMemory, Restored, Unit,
+    ProcessIdentity, RestartMemory, Restored, Unit, WorkRestored,
 };
 use serde_json::Value;
 
@@ -145,6 +145,7 @@ impl Durable {
             tail_bytes: self.tail_bytes(),
             keys: self.keys.iter().map(|(key, request, at, _)| (*key, *request, *at)).collect(),
             used_bytes: self.used_bytes(),
+            work: WorkRestored::default(),
             warnings: Vec::new(),
         }
     }
@@ -220,6 +221,7 @@ impl Durable {
             Op::Forget { .. } => return Some(self.forget()),
             Op::RebuildReserve => return Some(Answer::Reserve(self.reserve)),
             Op::Meta { name, value } => drop(self.meta.insert((*name).into(), value.clone())),
+            Op::Work(_) => {}
         }
         None
     }

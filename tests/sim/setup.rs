@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adrt::supervisor::machine::Setup;
+use adrt::supervisor::machine::{EventPolicy, OnCrashLoop, Setup};
 use adrt::supervisor::restart::{Policy, RestartMode};
 use fastrand::Rng;
 
@@ -30,6 +30,10 @@ pub fn draw(rng: &mut Rng) -> Setup {
         max_db: if rng.u8(0..4) == 0 { rng.u64(4_500..12_000) } else { 1 << 30 },
         by_hand: false,
         script: rng.bool().then(|| "/agent.py".into()),
+        events: EventPolicy::default(),
+        on_crash_loop: OnCrashLoop::default(),
+        checkpoint_every: None,
+        time_zone: jiff::tz::TimeZone::UTC,
         seed: 0,
     }
 }

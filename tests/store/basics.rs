@@ -133,6 +133,7 @@ fn the_ledger_knows_how_the_last_one_ended() {
         crashes_in_row: 3,
         delay_left: Some(Duration::from_millis(750)),
         restarts: 9,
+        ..RestartMemory::default()
     };
     commit(&mut store, script.unit(vec![begin_op(1)]));
     drop(store);

@@ -163,6 +163,7 @@ impl Bench {
             id: UnitId(u64::MAX),
             epoch: 0,
             at: adrt::clock::Wall::from_millis(0),
+            age: adrt::clock::Age::default(),
             alone: true,
             privileged: false,
             ops: vec![Op::LoadCheckpoint(CheckpointRef::Id(id))],

@@ -80,6 +80,7 @@ impl Script {
             id: UnitId(self.unit),
             epoch: 0,
             at: Wall::from_millis(self.at),
+            age: adrt::clock::Age::default(),
             alone: false,
             privileged: false,
             ops,
@@ -172,6 +173,7 @@ pub fn end_op(incarnation: u64, class: ExitClass, output: &[u8]) -> Op {
         output: output.to_vec(),
         backoff: Some(std::time::Duration::from_millis(500)),
         backoff_why: "first crash".to_owned(),
+        held: Vec::new(),
     }))
 }
 

@@ -107,7 +107,8 @@ impl Model {
             | Op::RecallKey { .. }
             | Op::LoadCheckpoint(_)
             | Op::ListCheckpoints { .. }
-            | Op::RebuildReserve => {}
+            | Op::RebuildReserve
+            | Op::Work(_) => {}
         }
     }
 }

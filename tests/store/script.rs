@@ -70,6 +70,7 @@ impl Script {
             id,
             epoch: self.epoch,
             at: Wall::from_millis(at),
+            age: adrt::clock::Age::default(),
             alone: false,
             privileged: false,
             ops,
@@ -185,6 +186,7 @@ impl Script {
             crashes_in_row: self.rng.u32(0..5),
             delay_left: self.rng.bool().then(|| Duration::from_millis(self.rng.u64(1..60_000))),
             restarts: self.rng.u32(0..50),
+            ..RestartMemory::default()
         };
         vec![
             checkpoint_row,
@@ -199,6 +201,7 @@ impl Script {
                 output: self.noise(0..2_000).into_bytes(),
                 backoff: memory.delay_left,
                 backoff_why: "crash".to_owned(),
+                held: Vec::new(),
             })),
             Op::Restart(memory),
         ]

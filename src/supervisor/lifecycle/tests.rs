@@ -62,7 +62,12 @@ fn an_end_that_nobody_saw_is_recorded_and_costs_nothing() {
 #[test]
 fn a_delay_left_over_is_waited_out_but_not_by_hand() {
     let left = Duration::from_secs(7);
-    let boot = kept(RestartMemory { crashes_in_row: 3, delay_left: Some(left), restarts: 3 });
+    let boot = kept(RestartMemory {
+        crashes_in_row: 3,
+        delay_left: Some(left),
+        restarts: 3,
+        ..RestartMemory::default()
+    });
     let mut bed = Bed::started(setup(), &boot);
     assert!(!bed.spawns());
     bed.pass(left - Duration::from_millis(1));
@@ -104,7 +109,12 @@ fn what_is_left_of_a_long_delay_is_noted_now_and_then() {
 
 #[test]
 fn a_long_life_is_progress_while_it_lasts() {
-    let memory = RestartMemory { crashes_in_row: 5, delay_left: None, restarts: 5 };
+    let memory = RestartMemory {
+        crashes_in_row: 5,
+        delay_left: None,
+        restarts: 5,
+        ..RestartMemory::default()
+    };
     let mut bed = Bed::started(setup(), &kept(memory));
     bed.give(Input::Restored(Box::new(empty())));
     bed.spawned();

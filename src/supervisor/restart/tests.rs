@@ -140,7 +140,12 @@ fn a_crash_loop_is_five_in_a_row() {
 
 #[test]
 fn what_an_earlier_adrt_counted_goes_on() {
-    let memory = RestartMemory { crashes_in_row: 3, delay_left: None, restarts: 3 };
+    let memory = RestartMemory {
+        crashes_in_row: 3,
+        delay_left: None,
+        restarts: 3,
+        ..RestartMemory::default()
+    };
     let mut restarts = Restarts::new(steady(), memory);
     assert_eq!(delay_of(restarts.after(crash(), &mut rng())).as_secs(), 4);
 }
@@ -214,10 +219,19 @@ fn what_was_not_the_agents_fault_costs_it_nothing() {
 
 #[test]
 fn a_run_that_is_over_leaves_no_delay_behind() {
-    let memory =
-        RestartMemory { crashes_in_row: 2, delay_left: Some(Duration::from_secs(9)), restarts: 2 };
+    let memory = RestartMemory {
+        crashes_in_row: 2,
+        delay_left: Some(Duration::from_secs(9)),
+        restarts: 2,
+        ..RestartMemory::default()
+    };
     let mut restarts = Restarts::new(steady(), memory);
     restarts.run_is_over();
-    let left = RestartMemory { crashes_in_row: 2, delay_left: None, restarts: 0 };
+    let left = RestartMemory {
+        crashes_in_row: 2,
+        delay_left: None,
+        restarts: 0,
+        ..RestartMemory::default()
+    };
     assert_eq!(restarts.memory(), left);
 }

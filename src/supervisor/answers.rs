@@ -72,6 +72,9 @@ impl Machine {
                 Request::CheckpointPrune { keep, all } => apply::prune(*keep, *all),
                 Request::HistoryForget { path } => apply::forget(book, path.as_deref(), &context),
                 Request::RunFinish { result } => Ok(apply::finish(result.as_deref())),
+                Request::Look(_) | Request::Subscribe(_) | Request::EventNext { .. } => {
+                    Err(WireError::new(Kind::Internal, "not built yet"))
+                }
                 // Handled where they come in.
                 Request::Initialize(_)
                 | Request::Ready { .. }

@@ -119,6 +119,7 @@ impl Draft {
         }
         for (index, op) in write.ops.iter().enumerate() {
             let done = match op {
+                WriteOp::Work(_) => Err(WireError::new(Kind::Internal, "not built yet")),
                 WriteOp::Patch { format, text } => draft.patch(*format, text, context),
                 WriteOp::Checkpoint { label } => {
                     draft.checkpoint(book, label.clone(), context);
@@ -185,7 +186,7 @@ impl Draft {
     fn journal(&mut self, write: &Write, context: &Context) {
         let mut patches = write.ops.iter().filter_map(|op| match op {
             WriteOp::Patch { format, text } => Some((*format, text)),
-            WriteOp::Checkpoint { .. } => None,
+            WriteOp::Checkpoint { .. } | WriteOp::Work(_) => None,
         });
         let (format, patch) = match (patches.next(), patches.next()) {
             (Some((format, text)), None) => (format, text.clone()),

@@ -301,6 +301,9 @@ fn grows(work: &Work) -> bool {
             Request::Initialize(_)
             | Request::Ready { .. }
             | Request::StateGet { .. }
+            | Request::Look(_)
+            | Request::Subscribe(_)
+            | Request::EventNext { .. }
             | Request::CheckpointList { .. }
             | Request::CheckpointPrune { .. }
             | Request::HistoryForget { .. }

@@ -14,18 +14,21 @@ from fake_adrt import PACKAGE, ROOT, clean_environment, run, run_plain
 SOURCE = os.path.join(PACKAGE, "adaptive_runtime")
 OLDEST_PYTHON = (3, 9)
 NOTHING_BUT_THESE = {  # of the standard library, at import
-    "__future__", "_json", "_signal", "_thread", "asyncio", "atexit", "collections", "datetime",
-    "fcntl", "importlib", "inspect", "json", "os", "pytest", "select", "signal", "sys", "time",
-    "types", "typing", "warnings",
+    "__future__", "_json", "_signal", "_thread", "asyncio", "atexit", "binascii", "collections",
+    "contextvars", "dataclasses", "datetime",
+    "fcntl", "hashlib", "importlib", "inspect", "json", "os", "pytest", "select", "signal", "sys",
+    "time", "traceback", "types", "typing", "warnings",
 }  # fmt: skip
 MAX_LINES = 400
 
 
 def sources():
-    for name in sorted(os.listdir(SOURCE)):
-        if name.endswith(".py"):
-            with open(os.path.join(SOURCE, name), encoding="utf-8") as file:
-                yield name, file.read()
+    for directory, _, names in sorted(os.walk(SOURCE)):
+        for name in sorted(names):
+            if name.endswith(".py"):
+                path = os.path.join(directory, name)
+                with open(path, encoding="utf-8") as file:
+                    yield os.path.relpath(path, SOURCE), file.read()
 
 
 class Files(unittest.TestCase):

@@ -314,6 +314,7 @@ class Runtime(RuntimeEvents):
     def _term_in_loop(self) -> None:
         if self._driver_or_none is None or self._stopping is None:
             _exit()
+        self._driver.core.pump()  # a `shutdown` from before it may not have been read yet
         told, self._link.stopping = self._link.stopping, True
         self._stopping.set()
         self._driver.wake()

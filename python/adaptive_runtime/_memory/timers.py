@@ -52,9 +52,10 @@ class Timers:
             return now + value / 1000, lambda due: due + value / 1000
         try:
             fields = cron.parse(value)
+            first = cron.following(fields, now)
         except ValueError as error:
             raise Refused("invalid_params", str(error)) from None
-        return cron.following(fields, now), lambda due: cron.following(fields, due)
+        return first, lambda due: cron.following(fields, due)
 
     def cancel(self, id: str) -> dict[str, Any]:
         """Takes one back."""

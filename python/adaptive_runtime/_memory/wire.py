@@ -134,7 +134,7 @@ class Connection:
         """The program waits for events: time may pass, or all has been done."""
         store = self._store
         self.turn()
-        if not (self._expecting and store.ends_when_idle) or store.inbox.held:
+        if not (self._expecting and store.ends_when_idle) or store.inbox.held or self._ending:
             return
         due = store.inbox.next_due((self._subscription or {}).get("types"))
         if due is not None:

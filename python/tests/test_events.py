@@ -1,16 +1,12 @@
 """Events: what goes with an ack, what an exception does, what is left alone."""
 
 import asyncio
-import contextlib
-import io
 import json
-import os
 import threading
 import unittest
 
 from adaptive_runtime import (
     Agent,
-    Disconnected,
     InboxFull,
     NotJson,
     PatchFailed,
@@ -18,7 +14,6 @@ from adaptive_runtime import (
     StaleAttempt,
     UnknownAgent,
     UnknownEvent,
-    VersionConflict,
     _events,
 )
 from adaptive_runtime._memory import MemoryStore, inbox

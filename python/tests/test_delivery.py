@@ -152,7 +152,7 @@ class OverTheWire(unittest.TestCase):
     def test_sigterm_in_the_middle_of_an_event_after_a_shutdown(self):
         for source in (STUCK, STUCK_TOO):
             with FakeAdrt(source, filled(2)) as agent:
-                agent.run(until=lambda agent=agent: "inside" in agent.stdout)
+                agent.run(until=lambda agent=agent: "inside\n" in agent.stdout)
                 agent.notify("shutdown", reason="operator", deadline_ms=10_000)
                 agent.signal(signal.SIGTERM)
                 agent.run()

@@ -9,6 +9,7 @@ import unittest
 from adaptive_runtime import Agent, Runtime
 from adaptive_runtime.testing import Adrt, Crash
 from fake_adrt import clean_environment, run_plain
+from test_events import Quiet
 
 
 def count_to(goal, key=None):
@@ -99,8 +100,9 @@ def work(paid):
                 agent.append("receipts", receipt)
 
 
-class Events(unittest.TestCase):
+class Events(Quiet, unittest.TestCase):
     def setUp(self):
+        super().setUp()
         self.paid = []
 
     def pay(self, n):

@@ -24,8 +24,8 @@ macro_rules! modules {
 }
 
 modules! {
-    test_adrt test_clients test_delivery test_events test_hazards test_package test_state test_steps
-    test_testing test_timers test_wire
+    test_adrt test_clients test_delivery test_events test_examples test_hazards test_langgraph
+    test_openai_agents test_package test_state test_steps test_testing test_timers test_wire
 }
 
 #[test]

@@ -5,13 +5,14 @@ LangGraph is tested anyway.
 """
 
 import asyncio
+import time
 import unittest
 
 from adaptive_runtime import Agent, Runtime
 from adaptive_runtime._langgraph_store import escape, key, unescape
 from adaptive_runtime._memory import MemoryStore
 from adaptive_runtime.testing import Adrt
-from fake_adrt import run_plain
+from fake_adrt import PATIENCE, run_plain
 from test_events import Quiet
 
 WHY_NOT = ""
@@ -255,8 +256,17 @@ class Graphs(Quiet, unittest.TestCase):
         def work(state):
             self.calls.append(state["n"])
             if state["n"] == 1 and self.calls.count(1) == 1:
+                # LangGraph records a sibling's writes only if it ends before this fails.
+                end = time.monotonic() + PATIENCE
+                while written() < 2 and time.monotonic() < end:
+                    time.sleep(0.001)
                 raise OSError("one of three")
             return {"log": [state["n"]]}
+
+        def written():
+            kept = dict(adrt.store.kept.spaces.get("langgraph", {}))
+            values = [entry["value"] for name, entry in kept.items() if name.startswith("w/")]
+            return sum(value["channel"] == "log" for value in values)
 
         def ask(state):
             return {"log": [interrupt("go on?")]}

@@ -6,7 +6,8 @@
 //! never awaits while doing so: whatever can block has a thread of its own.
 //!
 //! - [`run`]: one `adrt run`, from the lock to the exit code.
-//! - `driver`: the loop.
+//! - `driver`: the loop; `effects`: what it does for the machine; `life`: processes
+//!   that begin and end; `wire`: their pipes.
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
@@ -16,11 +17,14 @@
 mod child;
 mod control;
 mod driver;
+mod effects;
 mod environment;
+mod life;
 pub mod offline;
 mod python_client;
 mod run;
 mod sources;
 mod stdin_queue;
+mod wire;
 
 pub use run::{RunError, run};

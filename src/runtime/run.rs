@@ -205,8 +205,12 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
         max_db: settings.max_db,
         by_hand: io::stdin().is_terminal(),
         script: settings.script.as_ref().map(|path| path.display().to_string()),
-        events: EventPolicy::default(),
-        on_crash_loop: OnCrashLoop::default(),
+        events: event_policy(settings),
+        on_crash_loop: match settings.on_crash_loop {
+            settings::OnCrashLoop::Continue => OnCrashLoop::Continue,
+            settings::OnCrashLoop::Rollback => OnCrashLoop::Rollback,
+            settings::OnCrashLoop::Stop => OnCrashLoop::Stop,
+        },
         checkpoint_every: settings.checkpoint_every,
         time_zone: jiff::tz::TimeZone::system(),
         seed: u64::from_ne_bytes(seed),
@@ -227,6 +231,16 @@ fn policy(settings: &Settings) -> Policy {
         reset: settings.backoff_reset,
         max_restarts: settings.max_restarts,
         fatal_exit: settings.fatal_exit.clone(),
+    }
+}
+
+fn event_policy(settings: &Settings) -> EventPolicy {
+    EventPolicy {
+        max_attempts: settings.max_attempts,
+        nack_max: settings.nack_max,
+        max_age: settings.event_max_age,
+        timeout: settings.event_timeout,
+        ordered: settings.ordered,
     }
 }
 

@@ -212,7 +212,7 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
             settings::OnCrashLoop::Stop => OnCrashLoop::Stop,
         },
         checkpoint_every: settings.checkpoint_every,
-        time_zone: jiff::tz::TimeZone::system(),
+        time_zone: clock::time_zone(),
         seed: u64::from_ne_bytes(seed),
     })
 }

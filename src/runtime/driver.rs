@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::unix::pipe::Receiver;
@@ -12,15 +13,17 @@ use tokio::sync::mpsc;
 use super::child::{Child, End};
 use super::control::{self, Bound, Control};
 use super::environment::Template;
+use super::post::{self, PostOffice};
 use super::sources;
 use crate::clock;
+use crate::feed::Feed;
 use crate::output::Sink;
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
 use crate::signals::Signals;
 use crate::store::open::Store;
 use crate::store::writer::{Report, Writer};
-use crate::supervisor::io::{Boot, Effect, Incarnation, Input, SpawnFailure, Verdict};
+use crate::supervisor::io::{Boot, Effect, Incarnation, Input, SourceBatch, SpawnFailure, Verdict};
 use crate::supervisor::machine::Machine;
 use crate::systemd::Notifier;
 
@@ -55,6 +58,12 @@ pub struct Parts {
     pub stderr: Sink,
     /// What is started.
     pub command: Template,
+    /// Lines of `--events`.
+    pub feed: Option<Feed>,
+    /// Where other agents are.
+    pub state_dir: PathBuf,
+    /// The budget of a database.
+    pub max_db: u64,
     /// Longest line of the wire.
     pub max_frame: usize,
     /// Tell more.
@@ -82,6 +91,9 @@ pub struct Driver {
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
     pub(super) command: Template,
+    pub(super) feed: Option<Feed>,
+    pub(super) post_office: PostOffice,
+    pub(super) posted: mpsc::UnboundedReceiver<post::Report>,
     pub(super) max_frame: usize,
     pub(super) verbose: bool,
     pub(super) child: Option<Child>,
@@ -101,6 +113,8 @@ enum Event {
     Report(Report),
     Spawned(SpawnReport),
     Operator(control::Event),
+    Lines(SourceBatch),
+    Posted(post::Report),
     WireReadable,
     StdinWritable,
     Stderr { open: bool },
@@ -118,6 +132,7 @@ impl Driver {
     pub fn new(parts: Parts) -> io::Result<Self> {
         let (report, reports) = mpsc::unbounded_channel();
         let (spawn_sender, spawned) = mpsc::unbounded_channel();
+        let (posted_sender, posted) = mpsc::unbounded_channel();
         let writer = Writer::start(parts.store, move |r| {
             // The loop is gone only when nobody waits for reports any more.
             let _loop_is_gone = report.send(r);
@@ -142,6 +157,9 @@ impl Driver {
             stdout: parts.stdout,
             stderr: parts.stderr,
             command: parts.command,
+            feed: parts.feed,
+            post_office: PostOffice::new(parts.state_dir, parts.max_db, posted_sender),
+            posted,
             max_frame: parts.max_frame,
             verbose: parts.verbose,
             child: None,
@@ -191,6 +209,7 @@ impl Driver {
         let timeout = self.machine.next_timeout().map(|at| at.since(clock::mono()));
         let wants_line = self.machine.wants_line();
         let waits_for_sink = wants_line && self.text_must_wait();
+        let feed = self.feed.as_mut().filter(|_| self.machine.wants_source());
         let (mut wire, mut stdin, mut stderr, mut text) = (None, None, None, None);
         if let Some(child) = self.child.as_mut().filter(|c| matches!(c.end, End::None)) {
             wire = child.wire.as_ref().filter(|_| wants_line && !waits_for_sink);
@@ -203,6 +222,8 @@ impl Driver {
             Some(report) = self.reports.recv() => Event::Report(report),
             Some(report) = self.spawned.recv() => Event::Spawned(report),
             event = sources::operator(self.control.as_mut()) => Event::Operator(event),
+            batch = sources::lines(feed) => Event::Lines(batch),
+            Some(report) = self.posted.recv() => Event::Posted(report),
             () = sources::readable(wire) => Event::WireReadable,
             () = sources::writable(stdin) => Event::StdinWritable,
             open = sources::text(stderr) => Event::Stderr { open },
@@ -226,6 +247,8 @@ impl Driver {
             Event::Operator(control::Event::Gone { conn }) => {
                 self.handle(Input::OperatorGone { conn });
             }
+            Event::Lines(batch) => self.handle(Input::Source(batch)),
+            Event::Posted((id, outcome)) => self.handle(Input::Posted { id, outcome }),
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),
             Event::Text { open: false } => self.with_child(|child| child.text = None),

@@ -12,6 +12,7 @@
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
 //! - `python_client`: the Python package carried in this binary.
+//! - `post`: events on their way to other agents.
 //! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
 //!   the adrt that runs an agent.
 
@@ -23,6 +24,7 @@ mod environment;
 mod life;
 pub mod offline;
 pub mod peer;
+mod post;
 mod python_client;
 mod run;
 mod sources;
@@ -30,3 +32,5 @@ mod stdin_queue;
 mod wire;
 
 pub use run::{RunError, run};
+
+pub use crate::feed::SourceError;

@@ -5,10 +5,12 @@
 //! events. Both block while they wait; the loop never calls this.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -35,10 +37,8 @@ pub fn request(method: &str, params: &str) -> String {
 ///
 /// # Errors
 /// The socket can't be reached, or there is no answer in time.
-pub fn exchange(socket: &Path, request: &str, patience: Duration) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
+pub fn exchange(path: &Path, request: &str, patience: Duration) -> io::Result<String> {
+    let mut stream = connect(path, patience)?;
     stream.write_all(request.as_bytes())?;
     let mut line = String::new();
     io::Read::take(BufReader::new(stream), ANSWER_MAX_BYTES).read_line(&mut line)?;
@@ -46,6 +46,17 @@ pub fn exchange(socket: &Path, request: &str, patience: Duration) -> io::Result<
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
     }
     Ok(line)
+}
+
+/// A connection that waits for nothing longer than that; not for the
+/// connection itself either, since a process that is stopped accepts none.
+fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let stream = UnixStream::from(fd);
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    nix::sys::socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(stream)
 }
 
 /// A request that was refused.

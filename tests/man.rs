@@ -172,8 +172,9 @@ fn files(out: &mut String) {
 
 fn exit_status(path: &[&str], out: &mut String) {
     out.push_str(".SH EXIT STATUS\n");
-    let every = path.len() == 1 || path.last() == Some(&"run");
-    for row in EXIT_CODES.iter().filter(|row| every || !row.run_only) {
+    let command = path.get(1..).unwrap_or_default().join(" ");
+    let is_its = |only: &[&str]| only.is_empty() || only.contains(&&*command);
+    for row in EXIT_CODES.iter().filter(|row| path.len() == 1 || is_its(row.only)) {
         term(out, row.code, row.meaning);
     }
 }

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::failure::{Failure, Kind};
 use super::json::{Object, array};
 use super::output::{Column, Page, Table, Tint};
+use super::quantity::millis;
 use super::text::{NONE, escaped, escaped_lines, span};
 use super::{Context, DONE, agent, past};
 use crate::store::home::Home;
@@ -204,7 +205,6 @@ fn page(context: &Context, row: &IncarnationRow, end: &IncarnationEnding) -> Pag
 }
 
 fn fields(row: &IncarnationRow) -> Object {
-    let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let object = Object::new()
         .number("id", row.id)
         .text("run_id", &row.run_id)

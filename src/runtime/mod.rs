@@ -12,11 +12,13 @@
 //! - `environment`: what the agent finds in its environment.
 //! - `python_client`: the Python package carried in this binary.
 //! - [`offline`]: one request of an operator when nothing runs.
+//! - [`foreground`]: one command, as a shell runs it.
 
 mod child;
 mod control;
 mod driver;
 mod environment;
+pub mod foreground;
 pub mod offline;
 mod python_client;
 mod run;

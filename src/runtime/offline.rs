@@ -133,7 +133,7 @@ fn setup(home: &Home, options: &Options, max_state: usize) -> Setup {
         events: machine::EventPolicy::default(),
         on_crash_loop: machine::OnCrashLoop::default(),
         checkpoint_every: None,
-        time_zone: jiff::tz::TimeZone::system(),
+        time_zone: clock::time_zone(),
         seed: 0,
     }
 }

@@ -208,7 +208,7 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
         events: EventPolicy::default(),
         on_crash_loop: OnCrashLoop::default(),
         checkpoint_every: settings.checkpoint_every,
-        time_zone: jiff::tz::TimeZone::system(),
+        time_zone: clock::time_zone(),
         seed: u64::from_ne_bytes(seed),
     })
 }

@@ -5,6 +5,7 @@
 //! safe because nothing is answered before its commit, and the greeting of an
 //! incarnation stands behind its own record in the queue.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::cause::{DownSince, StartCause, StartReason};
@@ -83,6 +84,9 @@ impl Machine {
             leaving: None,
             finished: false,
             said: None,
+            subscription: None,
+            leases: BTreeMap::new(),
+            checkpoint_every: None,
         });
         self.set_phase(Phase::Running);
         if let Some(at_once) = self.stopping.as_ref().map(|stopping| stopping.at_once) {
@@ -181,6 +185,7 @@ impl Machine {
     fn settle(&mut self, mut settled: Settled) {
         self.tell_ready();
         settled.why = self.asked_for(settled.why);
+        self.note_poison(settled.class);
         let next = self.decide(&settled);
         let (backoff, backoff_why) = match &next {
             Next::Start { delay, why } => (Some(*delay), why.clone()),
@@ -225,6 +230,27 @@ impl Machine {
         [why, restore, restart].into_iter().flatten().max()
     }
 
+    /// The agent has died too often over an event, which is given up: that is
+    /// a new beginning, not one more crash of a loop.
+    fn note_poison(&mut self, class: ExitClass) {
+        let most = self.setup.events.max_attempts;
+        let Some(book) = self.book.as_ref().filter(|_| class.is_crash()) else { return };
+        let dead = book.doc.agenda.inbox.would_bury(most);
+        if dead.is_empty() {
+            return;
+        }
+        let list: Vec<String> = dead.iter().map(u64::to_string).collect();
+        self.restarts.progress();
+        self.log(
+            Level::Error,
+            format!(
+                "event {} is given up: the agent died {most} times over it (--max-attempts); \
+                 adrt events list --dead shows it",
+                list.join(", ")
+            ),
+        );
+    }
+
     fn decide(&mut self, settled: &Settled) -> Next {
         if let Some(Stopping { who, .. }) = &self.stopping {
             let why = format!("{who} asked for it");
@@ -239,7 +265,7 @@ impl Machine {
                 self.restarts.forget();
                 Next::Start { delay: Duration::ZERO, why: "an operator asked for it".into() }
             }
-            Some(Why::Stop | Why::StoreLost) | None => {
+            Some(Why::Stop | Why::StoreLost | Why::Hang) | None => {
                 let Settled { class, exit, uptime, .. } = *settled;
                 self.restarts.after(Ended { class, exit, uptime }, &mut self.rng)
             }
@@ -325,6 +351,14 @@ impl Machine {
         self.write_own(Own::Ended(Box::new(end)));
     }
 
+    /// It acked an event or completed a step.
+    pub(super) fn got_on(&mut self) {
+        if self.restarts.counts() {
+            self.restarts.progress();
+            self.write_own(Own::Restart);
+        }
+    }
+
     /// It has lived long enough: what came before is not counted any more.
     pub(super) fn note_progress(&mut self) {
         if self.progress_at().is_some_and(|at| at <= self.now.mono) {
@@ -364,6 +398,7 @@ fn classify(exit: Exit, oom: bool, why: Option<Why>, finished: bool) -> ExitClas
         Some(_) if finished && exit == Exit::Code(0) => ExitClass::Finished,
         Some(Why::Stop | Why::Operator | Why::Restore) => ExitClass::Stopped,
         Some(Why::StoreLost) => ExitClass::StoreLost,
+        Some(Why::Hang) => ExitClass::Hang,
         None => exit::classify(exit, finished, oom),
     }
 }

@@ -33,7 +33,7 @@ pub fn draw(rng: &mut Rng) -> Setup {
         events: EventPolicy::default(),
         on_crash_loop: OnCrashLoop::default(),
         checkpoint_every: None,
-        time_zone: jiff::tz::TimeZone::UTC,
+        time_zone: "UTC".into(),
         seed: 0,
     }
 }

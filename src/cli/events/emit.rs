@@ -40,7 +40,7 @@ const LINE_BYTES_MAX: u64 = 16 << 20;
   adrt events emit '{\"type\": \"temp\", \"c\": 71}'
   adrt events emit --type temp --data '{\"c\": 71}' --delay 5m
   mosquitto_sub -t alarms | adrt events emit night-watch -
-  adrt events emit --to other '{\"type\": \"done\", \"source\": \"me\", \"id\": 7}'"
+  adrt events emit --to other '{\"type\": \"done\", \"source\": \"me\", \"id\": \"7\"}'"
 )]
 pub struct EmitArgs {
     /// Which agent, and the event: a JSON object with a type; - reads stdin

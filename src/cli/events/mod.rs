@@ -4,7 +4,7 @@ mod emit;
 mod follow;
 mod handle;
 mod list;
-mod reading;
+pub mod reading;
 mod settle;
 mod show;
 mod shown;

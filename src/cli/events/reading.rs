@@ -13,7 +13,21 @@ pub struct EventFilter {
     pub limit: u64,
 }
 
+#[derive(Debug, Clone, Default)]
+pub struct InboxSummary {
+    pub pending: u64,
+    pub parked: u64,
+    pub dead: u64,
+    pub oldest: Option<Wall>,
+    pub reviews: u64,
+    pub timers: u64,
+    pub posts: u64,
+}
+
 impl Reader {
+    pub fn inbox_summary(&self) -> Result<InboxSummary, ReadError> {
+        Ok(InboxSummary::default())
+    }
     pub fn data_version(&self) -> Result<i64, ReadError> {
         Ok(0)
     }

@@ -86,6 +86,11 @@ impl AgeClock {
         self.last = Some(at.millis());
     }
 
+    /// The wall clock when it last went on.
+    pub(crate) fn noted(self) -> Option<Wall> {
+        self.last.map(Wall::from_millis)
+    }
+
     /// Milliseconds counted.
     pub(crate) const fn millis(self) -> i64 {
         self.counted

@@ -29,6 +29,7 @@ use crate::cli::{Context, DONE, agent, client};
 use crate::clock;
 use crate::runtime::foreground::{self, Ended};
 use crate::store::home::Home;
+use crate::store::lock::StepLock;
 use crate::supervisor::io::Exit;
 
 /// What steps belong to where nobody says.
@@ -76,6 +77,11 @@ pub(super) fn main(args: &RunArgs, context: &Context) -> Result<u8, Failure> {
     if args.on_unknown == OnUnknown::Review {
         params = params.text("on_unknown", "review");
     }
+    let Some(_until_it_is_over) = StepLock::take(&step.home, step.hash()) else {
+        return Err(Failure::new(Kind::Held, format!("the step {:?} is being done", step.name))
+            .why("another adrt step run has begun it, and has not ended")
+            .hint("wait for it, or give this one another name"));
+    };
     let result = client::call(context, &step.home, "step.begin", &params.finish())?;
     let begun: Begun<'_> = client::parse(&result)?;
     match begun.status.as_str() {
@@ -144,6 +150,11 @@ impl<'a> Step<'a> {
                 .hint("adrt step run [AGENT] NAME -- CMD"));
         };
         Ok(Self { context, home, name, scope: Scope::of(args, context)? })
+    }
+
+    /// For [`StepLock`]: the same for the same step.
+    fn hash(&self) -> u32 {
+        crc32c::crc32c(self.params().finish().as_bytes())
     }
 
     fn params(&self) -> Object {

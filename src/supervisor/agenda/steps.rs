@@ -71,19 +71,26 @@ impl Steps {
         self.forget(&Scope::Event(seq));
     }
 
+    /// An event was given back: what is open of it is under way no more.
+    pub fn event_is_left(&mut self, seq: Seq) {
+        for key in self.of(&Scope::Event(seq)) {
+            if let Some(step) = self.open.get_mut(&key) {
+                step.incarnation = 0;
+            }
+        }
+    }
+
     /// All of a scope are forgotten.
     pub fn forget(&mut self, scope: &Scope) {
-        let first = StepKey { scope: scope.clone(), name: "".into() };
-        let gone: Vec<StepKey> = self
-            .open
-            .range(first..)
-            .map(|(key, _)| key)
-            .take_while(|key| key.scope == *scope)
-            .cloned()
-            .collect();
-        for key in gone {
+        for key in self.of(scope) {
             self.open.remove_mut(&key);
         }
+    }
+
+    fn of(&self, scope: &Scope) -> Vec<StepKey> {
+        let first = StepKey { scope: scope.clone(), name: "".into() };
+        let here = self.open.range(first..).map(|(key, _)| key);
+        here.take_while(|key| key.scope == *scope).cloned().collect()
     }
 
     /// Those that are open.

@@ -265,6 +265,7 @@ impl Draft<'_> {
     /// `event.nack`.
     pub(super) fn nack(&mut self, nack: &Nack) -> Result<(), WireError> {
         let mut held = self.taken(nack.seq, nack.attempt)?;
+        self.doc.agenda.steps.event_is_left(nack.seq);
         let now = self.context.age;
         let status = &mut held.status;
         status.nacks += 1;
@@ -307,6 +308,8 @@ impl Draft<'_> {
 
     /// `event.park`.
     pub(super) fn park(&mut self, park: &Park) -> Result<(), WireError> {
+        self.check_held(park.seq, Some(park.attempt))?;
+        self.doc.agenda.steps.event_is_left(park.seq);
         let now = self.context.age;
         let wait = match &park.until {
             Until::After(span) => {

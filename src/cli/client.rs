@@ -287,7 +287,8 @@ impl Refusal {
     /// As a failure of the command.
     pub fn into_failure(self, home: &Home) -> Failure {
         let (kind, what, hint) = self.told(home.agent());
-        Failure::new(kind, what).why(&self.message).hint(hint)
+        let why = self.message.strip_prefix("invalid params: ").unwrap_or(&self.message);
+        Failure::new(kind, what).why(why).hint(hint)
     }
 
     /// Its kind, what happened, and what to do.

@@ -1,12 +1,15 @@
 //! `adrt reviews …`: what waits for a person.
 
 use clap::Subcommand;
+use serde::Deserialize;
 
-use super::failure::Failure;
+use super::client::Refusal;
+use super::failure::{Failure, Kind};
 use super::json::{Object, array, compact, shown_string};
 use super::output::{Column, Table, Tint};
 use super::text::{clipped, escaped};
 use super::{Context, DONE, agent, client, past};
+use crate::store::home::Home;
 use crate::supervisor::work::{ReviewRow, ReviewStatus};
 
 /// Longer prompts are cut before they are laid out; no terminal is so wide.
@@ -206,7 +209,9 @@ fn resolve(
         params = params.text("note", note);
     }
     let params = params.text("by", &person(context)).finish();
-    client::call(context, &home, "review.resolve", &params)?;
+    if let Err(refusal) = client::request(context, &home, "review.resolve", &params)? {
+        return Err(not_resolved(context, &home, id, refusal));
+    }
     let name = home.agent();
     if said.json {
         let object = Object::new().text("agent", name).number("id", id).text("status", status);
@@ -215,6 +220,29 @@ fn resolve(
         context.out.line(&format!("{name}: review {id} is {status}"))?;
     }
     Ok(DONE)
+}
+
+/// Why it is not to be settled: it is already, or there is none.
+fn not_resolved(context: &Context, home: &Home, id: u64, refusal: Refusal) -> Failure {
+    let params = Object::new().number("id", id).finish();
+    let told = client::call(context, home, "review.get", &params);
+    let failure = refusal.into_failure(home);
+    let hint = format!("adrt reviews list {} --all", home.agent());
+    match told.and_then(|text| client::parse::<Told>(&text)) {
+        Ok(Told { status }) if ReviewStatus::from_name(&status).is_none() => {
+            Failure::new(Kind::NotFound, format!("there is no review {id}"))
+                .why(failure.why)
+                .hint(hint)
+        }
+        Ok(Told { status }) if status != ReviewStatus::Pending.as_str() => failure.hint(hint),
+        Ok(_) | Err(_) => failure,
+    }
+}
+
+/// The answer of `review.get`.
+#[derive(Deserialize)]
+struct Told {
+    status: String,
 }
 
 /// JSON, or text for somebody who does not think of quotes.

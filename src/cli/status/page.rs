@@ -135,9 +135,9 @@ fn work(context: &Context, status: &Status, page: &mut Page) {
         }
     }
     if let Some(count) = status.reviews.filter(|count| *count > 0) {
-        let waiting = format!("{} for a person", counted(count, "review"));
+        let waiting = format!("{count} waiting for a person");
         let more = paint.dim(&format!("  (adrt reviews list {agent})"));
-        page.field("waiting", format!("{}{more}", paint.tint(Tint::Warn, &waiting)));
+        page.field("reviews", format!("{}{more}", paint.tint(Tint::Warn, &waiting)));
     }
     if let Some(count) = status.timers.filter(|count| *count > 0) {
         page.field("timers", count.to_string());
@@ -188,6 +188,6 @@ fn memory(context: &Context, status: &Status, page: &mut Page) {
         page.field("store", escaped(store));
     }
     if let Some(waiting) = status.writes_waiting.filter(|count| *count > 0) {
-        page.field("unwritten", format!("{waiting} writes"));
+        page.field("waiting", format!("{waiting} writes"));
     }
 }

@@ -52,8 +52,6 @@ pub(crate) struct Tallies {
     pub next_key: u64,
     /// adrt's own count of time.
     pub age: AgeClock,
-    /// It was written since the file was opened.
-    pub time_noted: bool,
     /// The journal may be cut up to this version, a step at a time.
     pub cut_to: Option<u64>,
     /// Nothing more can be shed until there is another checkpoint.
@@ -153,7 +151,7 @@ impl Store {
         let mut checkpoints = false;
         let mut journal = Journal::new(conn);
         for unit in units {
-            tallies.age.advance(unit.at);
+            tallies.age.advance(unit.age, unit.at);
             let mut applier = Applier::new(&mut journal, tallies, reserve, unit);
             for op in &unit.ops {
                 checkpoints |= matches!(op, Op::Checkpoint(_));
@@ -162,10 +160,8 @@ impl Store {
             let answers = applier.finish()?;
             receipts.push(Receipt { unit: unit.id, answers });
         }
-        if !tallies.time_noted {
-            // From here on the time since then counts, however this run ends.
-            note_time(conn, tallies)?;
-            tallies.time_noted = true;
+        if tallies.age.is_due() {
+            retention::note_time(conn, &mut tallies.age)?;
         }
         if checkpoints {
             retention::after_checkpoint(conn, tallies)?;
@@ -342,11 +338,6 @@ fn pages_written(conn: &Connection) -> u64 {
         )
     };
     if code == ffi::SQLITE_OK { u64::try_from(now).unwrap_or(0) } else { 0 }
-}
-
-/// What the ledger and the age of things need at an end or a checkpoint.
-pub(crate) fn note_time(conn: &Connection, tallies: &Tallies) -> rusqlite::Result<()> {
-    schema::put_meta(conn, schema::META_AGE, &tallies.age.to_text())
 }
 
 /// The ledger's two writes, with the count of time.

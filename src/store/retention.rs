@@ -24,7 +24,7 @@ use super::load::KEYS_KEPT;
 use super::rows::{Sum, holds, signed, unsigned};
 use super::schema::{self, META_AGE};
 use super::verify::CHECKPOINT_COLUMNS;
-use crate::clock::Wall;
+use crate::clock::{Age, Wall};
 
 /// The newest checkpoints that are always kept; the journal goes back to the
 /// oldest of them.
@@ -56,13 +56,19 @@ pub(crate) fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Counts time by the wall clock's steps between writes, none of them taken
-/// for more than a day: the time adrt ran, plus gaps of at most a day each.
+/// How long the count of time may go on without being written down: so much
+/// of it a power cut takes back.
+const NOTE_EVERY_MS: i64 = 60_000;
+
+/// adrt's own count of time, as the supervisor gives it with each unit, and
+/// when it was last written down. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct AgeClock {
     counted: i64,
-    /// The wall clock at the last step; none before the first.
-    last: Option<i64>,
+    /// The wall clock of the last unit; none before the first.
+    wall: Option<i64>,
+    /// The count that was written last since the file was opened.
+    noted: Option<i64>,
 }
 
 impl AgeClock {
@@ -70,20 +76,20 @@ impl AgeClock {
     pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
         let text = schema::get_meta(conn, META_AGE)?.unwrap_or_default();
         let mut words = text.split(' ').map(str::parse);
-        let newest = scan(conn)?.0.first().map(|entry| entry.age);
         Ok(match (words.next(), words.next()) {
-            (Some(Ok(counted)), Some(Ok(last))) => Self { counted, last: Some(last) },
+            (Some(Ok(counted)), Some(Ok(wall))) => Self { counted, wall: Some(wall), noted: None },
             // Lost: nothing gets older than the newest checkpoint says.
-            _ => Self { counted: newest.unwrap_or(0), last: None },
+            _ => {
+                let newest = scan(conn)?.0.first().map(|entry| entry.age);
+                Self { counted: newest.unwrap_or(0), ..Self::default() }
+            }
         })
     }
 
-    /// It is now this late.
-    pub(crate) fn advance(&mut self, at: Wall) {
-        if let Some(last) = self.last {
-            self.counted += at.millis().saturating_sub(last).clamp(0, DAY_MS);
-        }
-        self.last = Some(at.millis());
+    /// A unit of that age comes, the wall clock being at that.
+    pub(crate) fn advance(&mut self, age: Age, wall: Wall) {
+        self.counted = self.counted.max(signed(age.millis()));
+        self.wall = Some(wall.millis());
     }
 
     /// Milliseconds counted.
@@ -91,10 +97,29 @@ impl AgeClock {
         self.counted
     }
 
-    /// For the file.
-    pub(crate) fn to_text(self) -> String {
-        format!("{} {}", self.counted, self.last.unwrap_or(0))
+    /// The count, and the wall clock that goes with it.
+    pub(crate) fn stand(self) -> (Age, Option<Wall>) {
+        (Age::from_millis(unsigned(self.counted)), self.wall.map(Wall::from_millis))
     }
+
+    /// Whether it is to be written down: at the first write after opening,
+    /// from when on the time counts however this run ends, and then now and
+    /// then.
+    pub(crate) fn is_due(self) -> bool {
+        self.noted.is_none_or(|noted| self.counted - noted >= NOTE_EVERY_MS)
+    }
+
+    /// For the file.
+    fn note(&mut self) -> String {
+        self.noted = Some(self.counted);
+        format!("{} {}", self.counted, self.wall.unwrap_or(0))
+    }
+}
+
+/// Writes adrt's own count of time, with the wall clock.
+pub(crate) fn note_time(conn: &Connection, age: &mut AgeClock) -> rusqlite::Result<()> {
+    let text = age.note();
+    schema::put_meta(conn, META_AGE, &text)
 }
 
 /// What retention looks at.

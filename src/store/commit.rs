@@ -28,6 +28,7 @@ use super::retention::{self, AgeClock, DELETES_MAX};
 use super::rows::unsigned;
 use super::schema::{self, PAGE_SIZE};
 use super::verify::Verified;
+use super::work;
 use crate::supervisor::io::{Committed, Op, Receipt, StoreFailure, StoreFailureKind, Unit};
 
 /// Bytes that a frame of the WAL takes beside its page.
@@ -50,6 +51,9 @@ pub(crate) struct Tallies {
     /// Number of the first remembered key, and of the next.
     pub first_key: u64,
     pub next_key: u64,
+    /// The same for remembered ids of events.
+    pub first_event_id: u64,
+    pub next_event_id: u64,
     /// adrt's own count of time.
     pub age: AgeClock,
     /// The journal may be cut up to this version, a step at a time.
@@ -81,10 +85,13 @@ pub(crate) enum Scrub {
 impl Tallies {
     pub(crate) fn read(conn: &Connection, verified: &Verified) -> rusqlite::Result<Self> {
         let (first_key, last_key) = load::key_range(conn)?;
+        let (first_event_id, last_event_id) = work::event_id_range(conn)?;
         Ok(Self {
             version: verified.version,
             first_key,
             next_key: last_key + 1,
+            first_event_id,
+            next_event_id: last_event_id + 1,
             age: AgeClock::read(conn)?,
             // The WAL is moved soon after opening, whatever is in it.
             wal_pages: WAL_MOVE_PAGES,
@@ -139,7 +146,7 @@ impl Store {
     }
 
     fn transact(&mut self, units: &[Unit]) -> Result<Committed, Trouble> {
-        let Self { conn, tallies, options, reserve, .. } = self;
+        let Self { conn, tallies, options, reserve, home, .. } = self;
         let conn = conn.as_ref().ok_or(rusqlite::Error::InvalidQuery)?;
         let thorough = units.iter().flat_map(|u| &u.ops).any(|op| matches!(op, Op::Forget { .. }));
         if thorough {
@@ -152,7 +159,7 @@ impl Store {
         let mut journal = Journal::new(conn);
         for unit in units {
             tallies.age.advance(unit.age, unit.at);
-            let mut applier = Applier::new(&mut journal, tallies, reserve, unit);
+            let mut applier = Applier::new(&mut journal, tallies, reserve, home, unit);
             for op in &unit.ops {
                 checkpoints |= matches!(op, Op::Checkpoint(_));
                 applier.apply(op)?;

@@ -40,6 +40,7 @@ pub mod schema;
 mod settings;
 mod verify;
 mod wal;
+mod work;
 pub mod writer;
 
 pub use backup::{BackupError, BackupInfo};

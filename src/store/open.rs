@@ -90,7 +90,7 @@ pub struct Store {
 }
 
 /// How many prepared statements are kept: all that the writer uses.
-const STATEMENTS_KEPT: usize = 48;
+const STATEMENTS_KEPT: usize = 96;
 
 impl Store {
     /// Opens the agent's database, making it if there is none, and checks all

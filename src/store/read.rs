@@ -351,7 +351,7 @@ impl Reader {
     }
 
     /// Runs a read in one transaction, so that all of it sees one moment.
-    fn within<T>(
+    pub(super) fn within<T>(
         &self,
         read: impl FnOnce(&Connection) -> std::result::Result<T, LoadError>,
     ) -> Result<T> {

@@ -35,6 +35,9 @@ pub struct ListArgs {
     /// Those that are settled, too
     #[arg(long)]
     pub all: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: u64,
     /// Print [{id, status, prompt, options, default, asked, ...}]
     #[arg(long)]
     pub json: bool,
@@ -115,7 +118,8 @@ pub fn main(command: ReviewsCommand, context: &Context) -> Result<u8, Failure> {
 fn list(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
     let reader = past::open(&home)?;
-    let found = reader.reviews(args.all).map_err(|error| past::of_read(&home, error))?;
+    let found =
+        reader.reviews(!args.all, args.limit).map_err(|error| past::of_read(&home, error))?;
     drop(reader);
     if args.json {
         context.out.json(&array(found.iter().map(|row| fields(row).finish())))?;

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::reading::EventFilter;
-use super::shown::{Standing, fields, why};
+use super::shown::{Standing, body, fields, why};
 use super::since;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::json::{compact, shown_string};
@@ -16,7 +15,7 @@ use crate::cli::{Context, agent, client, past};
 use crate::clock;
 use crate::store::home::Home;
 use crate::store::read::Reader;
-use crate::supervisor::work::EventRow;
+use crate::store::read_work::{EventFilter, EventView};
 
 /// Between two looks: a person takes it for at once.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -92,14 +91,13 @@ impl Following<'_> {
     /// From where: the events of a time, or whatever comes next.
     fn begin(&mut self) -> Result<(), Failure> {
         let since = since(self.context, self.args.since.as_deref())?;
-        let mut filter = EventFilter { since, limit: PAGE_EVENTS, ..EventFilter::default() };
-        if since.is_none() {
-            filter.limit = 1;
-        }
+        let mut filter = EventFilter { since, ..EventFilter::default() };
+        let limit = if since.is_none() { 1 } else { PAGE_EVENTS };
         loop {
-            let found = self.reader.events(&filter).map_err(|e| past::of_read(&self.home, e))?;
+            let found = self.reader.events(&filter, limit);
+            let found = found.map_err(|error| past::of_read(&self.home, error))?;
             // Newest first: the last is where to begin, or to read on.
-            let Some(oldest) = found.last().map(|row| row.status.seq) else { return Ok(()) };
+            let Some(oldest) = found.last().map(|view| view.row.status.seq) else { return Ok(()) };
             if since.is_none() {
                 self.last = oldest;
                 return Ok(());
@@ -120,7 +118,7 @@ impl Following<'_> {
         for seq in seqs {
             let of_read = |error| past::of_read(&self.home, error);
             match self.reader.event(seq).map_err(of_read)? {
-                Some(row) => self.tell(&row, live)?,
+                Some((view, _)) => self.tell(&view, live)?,
                 None => {
                     self.watched.remove(&seq);
                 }
@@ -129,12 +127,12 @@ impl Following<'_> {
         loop {
             let of_read = |error| past::of_read(&self.home, error);
             let found = self.reader.events_after(self.last, PAGE_EVENTS).map_err(of_read)?;
-            let Some(newest) = found.last().map(|row| row.status.seq) else { break };
+            let Some(newest) = found.last().map(|view| view.row.status.seq) else { break };
             self.last = newest;
-            let wanted =
-                |row: &&EventRow| self.args.kind.as_deref().is_none_or(|kind| kind == &*row.kind);
-            for row in found.iter().filter(wanted).collect::<Vec<_>>() {
-                self.tell(row, live)?;
+            let kind = self.args.kind.as_deref();
+            for view in found.iter().filter(|view| kind.is_none_or(|kind| *kind == *view.row.kind))
+            {
+                self.tell(view, live)?;
             }
         }
         self.seen = Some(version);
@@ -152,7 +150,8 @@ impl Following<'_> {
     }
 
     /// Prints an event if that was not printed before.
-    fn tell(&mut self, row: &EventRow, live: Option<u64>) -> Result<(), Failure> {
+    fn tell(&mut self, view: &EventView, live: Option<u64>) -> Result<(), Failure> {
+        let row = &view.row;
         let standing = Standing::of(row, live);
         let shown = Shown { state: standing.as_str(), attempt: row.status.attempt };
         let seq = row.status.seq;
@@ -161,9 +160,9 @@ impl Following<'_> {
             return Ok(());
         }
         let line = if self.args.json {
-            compact(&fields(row, standing).finish())
+            compact(&fields(view, standing).finish())
         } else {
-            self.line(row, standing, before.is_none())
+            self.line(view, standing, before.is_none())
         };
         self.context.out.line(&line)?;
         if standing.is_over() {
@@ -178,14 +177,15 @@ impl Following<'_> {
     }
 
     /// `14:03:21  88  pending  temp  {"type":"temp"}`; of a change, why.
-    fn line(&self, row: &EventRow, standing: Standing, is_new: bool) -> String {
+    fn line(&self, view: &EventView, standing: Standing, is_new: bool) -> String {
+        let row = &view.row;
         let moment = &self.context.moment;
         let at = if is_new { row.at } else { clock::wall() };
         let kind = clipped(&escaped(&row.kind), TYPE_SHOWN_MAX);
         let attempt = row.status.attempt;
-        let more = match (is_new, why(row, standing, moment)) {
+        let more = match (is_new, why(view, standing, moment)) {
             (true, _) => {
-                let start: String = row.body.chars().take(BODY_SHOWN_MAX).collect();
+                let start: String = body(view).chars().take(BODY_SHOWN_MAX).collect();
                 shown_string(&compact(&start))
             }
             (false, why) if why.is_empty() => format!("attempt {attempt}"),

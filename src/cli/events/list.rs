@@ -1,6 +1,5 @@
 //! `adrt events list`: what is in the inbox, and what was.
 
-use super::reading::EventFilter;
 use super::shown::{Standing, fields, why};
 use super::since;
 use crate::cli::failure::Failure;
@@ -8,7 +7,7 @@ use crate::cli::json::array;
 use crate::cli::output::{Column, Table};
 use crate::cli::text::{NONE, clipped, escaped};
 use crate::cli::{Context, DONE, agent, client, past};
-use crate::supervisor::work::EventRow;
+use crate::store::read_work::{EventFilter, EventView};
 
 /// Characters of a type in a table.
 const TYPE_SHOWN_MAX: usize = 24;
@@ -55,18 +54,17 @@ pub struct ListArgs {
 pub fn main(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
     let filter = EventFilter {
-        dead: args.dead,
+        dead_only: args.dead,
         kind: args.kind.clone(),
         since: since(context, args.since.as_deref())?,
         before: args.before,
-        limit: args.limit,
     };
     let reader = past::open(&home)?;
-    let found = reader.events(&filter).map_err(|error| past::of_read(&home, error))?;
+    let found = reader.events(&filter, args.limit).map_err(|error| past::of_read(&home, error))?;
     drop(reader);
     let live = client::live_incarnation(&home);
     if args.json {
-        let rows = found.iter().map(|row| fields(row, Standing::of(row, live)).finish());
+        let rows = found.iter().map(|view| fields(view, Standing::of(&view.row, live)).finish());
         context.out.json(&array(rows))?;
         return Ok(DONE);
     }
@@ -79,7 +77,7 @@ pub fn main(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     if found.len() as u64 == args.limit
         && let Some(last) = found.last()
     {
-        let more = format!("older ones: the same with --before {}", last.status.seq);
+        let more = format!("older ones: the same with --before {}", last.row.status.seq);
         context.out.line(&context.out.paint.dim(&more))?;
     }
     Ok(DONE)
@@ -94,7 +92,7 @@ fn narrowed(args: &ListArgs) -> &'static str {
     }
 }
 
-fn table(context: &Context, found: &[EventRow], live: Option<u64>) -> Table {
+fn table(context: &Context, found: &[EventView], live: Option<u64>) -> Table {
     let mut table = Table::new(&[
         ("SEQ", Column::Right),
         ("STATE", Column::Left),
@@ -103,9 +101,10 @@ fn table(context: &Context, found: &[EventRow], live: Option<u64>) -> Table {
         ("ATTEMPTS", Column::Right),
         ("WHY", Column::Fill),
     ]);
-    for row in found {
+    for view in found {
+        let row = &view.row;
         let standing = Standing::of(row, live);
-        let why = why(row, standing, &context.moment);
+        let why = why(view, standing, &context.moment);
         table.row(
             vec![
                 row.status.seq.to_string(),

@@ -4,7 +4,6 @@ mod emit;
 mod follow;
 mod handle;
 mod list;
-pub mod reading;
 mod settle;
 mod show;
 mod shown;

@@ -1,6 +1,5 @@
 //! `adrt events retry` and `drop`: what a person does about events.
 
-use super::reading::EventFilter;
 use super::seq;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::json::{Object, array};
@@ -8,6 +7,7 @@ use crate::cli::manage::confirm;
 use crate::cli::{Context, DONE, agent, client, past};
 use crate::protocol::work::SEQS_MAX;
 use crate::store::home::Home;
+use crate::store::read_work::EventFilter;
 
 /// More words than a command line has.
 const WORDS_MAX: usize = usize::MAX;
@@ -135,17 +135,17 @@ fn dead_letters(home: &Home, kind: Option<&str>) -> Result<Vec<u64>, Failure> {
     let mut seqs: Vec<u64> = Vec::new();
     loop {
         let filter = EventFilter {
-            dead: true,
+            dead_only: true,
             kind: kind.map(str::to_owned),
             before: seqs.last().copied(),
-            limit: SEQS_MAX as u64,
             ..EventFilter::default()
         };
-        let found = reader.events(&filter).map_err(|error| past::of_read(home, error))?;
+        let found =
+            reader.events(&filter, SEQS_MAX as u64).map_err(|error| past::of_read(home, error))?;
         if found.is_empty() {
             return Ok(seqs);
         }
-        seqs.extend(found.iter().map(|row| row.status.seq));
+        seqs.extend(found.iter().map(|view| view.row.status.seq));
     }
 }
 

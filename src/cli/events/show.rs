@@ -1,13 +1,14 @@
 //! `adrt events show`: one event, and what was made of it.
 
 use super::seq;
-use super::shown::{Standing, due, fields, waits_for};
+use super::shown::{Standing, body, due, fields, waits_for};
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::json::{self, Object, array, compact, shown_string};
 use crate::cli::output::{Column, Page, Table, Tint};
 use crate::cli::text::{NONE, clipped, escaped};
 use crate::cli::{Context, DONE, agent, client, past};
-use crate::supervisor::work::{EventRow, EventState, Scope, StepRow, StepState};
+use crate::store::read_work::EventView;
+use crate::supervisor::work::{EventState, StepRow, StepState};
 
 /// Characters of a step's name in the table.
 const NAME_SHOWN_MAX: usize = 30;
@@ -43,18 +44,17 @@ pub fn main(args: &ShowArgs, context: &Context) -> Result<u8, Failure> {
     let reader = past::open(&home)?;
     let of_read = |error| past::of_read(&home, error);
     let found = reader.event(seq).map_err(of_read)?;
-    let steps = reader.steps(&Scope::Event(seq)).map_err(of_read)?;
     drop(reader);
-    let Some(row) = found else {
+    let Some((view, steps)) = found else {
         return Err(Failure::new(Kind::NotFound, format!("there is no event {seq}"))
             .why(format!("{} never had it, or it is no longer kept", home.agent()))
             .hint(format!("adrt events list {}", home.agent())));
     };
-    let standing = Standing::of(&row, client::live_incarnation(&home));
+    let standing = Standing::of(&view.row, client::live_incarnation(&home));
     if args.json {
         let steps = array(steps.iter().map(|step| step_fields(step).finish()));
         let object = Object::new().text("agent", home.agent());
-        let object = object.with(fields(&row, standing)).raw("steps", &steps);
+        let object = object.with(fields(&view, standing)).raw("steps", &steps);
         context.out.json(&object.finish())?;
         return Ok(DONE);
     }
@@ -62,16 +62,17 @@ pub fn main(args: &ShowArgs, context: &Context) -> Result<u8, Failure> {
     let word = paint.tint(standing.tint(), standing.as_str());
     let heading = paint.bold(&format!("{} · event {seq}", home.agent()));
     context.out.line(&format!("{heading} · {word}"))?;
-    context.out.print(&page(context, &row, standing).lay_out(paint))?;
+    context.out.print(&page(context, &view, standing).lay_out(paint))?;
     if !steps.is_empty() {
         context.out.line(&paint.dim("steps:"))?;
         context.out.table(&table(&steps))?;
     }
-    context.out.line(&json::pretty(&row.body, paint))?;
+    context.out.line(&json::pretty(&body(&view), paint))?;
     Ok(DONE)
 }
 
-fn page(context: &Context, row: &EventRow, standing: Standing) -> Page {
+fn page(context: &Context, view: &EventView, standing: Standing) -> Page {
+    let row = &view.row;
     let status = &row.status;
     let mut page = Page::new();
     page.field("type", escaped(&row.kind));
@@ -98,6 +99,9 @@ fn page(context: &Context, row: &EventRow, standing: Standing) -> Page {
     }
     if let Some(reason) = &status.reason {
         page.field("last error", escaped(reason));
+    }
+    if view.damaged {
+        page.field("damaged", "a checksum does not hold; some of this may be wrong");
     }
     page
 }

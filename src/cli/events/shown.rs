@@ -1,9 +1,10 @@
 //! How an event is shown, in tables, on pages and as JSON.
 
-use crate::cli::json::Object;
+use crate::cli::json::{Object, quoted};
 use crate::cli::output::Tint;
 use crate::cli::text::{Moment, escaped};
 use crate::clock::Wall;
+use crate::store::read_work::EventView;
 use crate::supervisor::work::{EventRow, EventState};
 
 /// Where an event is, for people: one that is in the hands of the live
@@ -61,8 +62,11 @@ pub fn due(row: &EventRow) -> Wall {
 }
 
 /// What keeps it, or why it was given up; empty where there is nothing to say.
-pub fn why(row: &EventRow, standing: Standing, moment: &Moment) -> String {
-    let mut parts = Vec::new();
+pub fn why(view: &EventView, standing: Standing, moment: &Moment) -> String {
+    let (row, mut parts) = (&view.row, Vec::new());
+    if view.damaged {
+        parts.push("damaged".to_owned());
+    }
     if let Some(wait) = waits_for(row) {
         parts.push(wait);
     } else if standing.state == EventState::Pending && !standing.held && due(row) > moment.now {
@@ -83,7 +87,8 @@ pub fn waits_for(row: &EventRow) -> Option<String> {
 }
 
 /// The members of one event; the names are those of `event.history`.
-pub fn fields(row: &EventRow, standing: Standing) -> Object {
+pub fn fields(view: &EventView, standing: Standing) -> Object {
+    let EventView { row, damaged } = view;
     let status = &row.status;
     let object = Object::new()
         .number("seq", status.seq)
@@ -110,7 +115,17 @@ pub fn fields(row: &EventRow, standing: Standing) -> Object {
         Some(reason) => object.text("last_error", reason),
         None => object,
     };
-    object.raw("event", &row.body)
+    let object = if *damaged { object.number("damaged", true) } else { object };
+    object.raw("event", &body(view))
+}
+
+/// The event as JSON, also where it is damaged.
+pub fn body(view: &EventView) -> std::borrow::Cow<'_, str> {
+    let body = &*view.row.body;
+    if view.damaged && crate::json::validate(body.as_bytes()).is_err() {
+        return quoted(body).into();
+    }
+    body.into()
 }
 
 #[cfg(test)]
@@ -121,8 +136,8 @@ mod tests {
     use crate::clock::Age;
     use crate::supervisor::work::EventStatus;
 
-    fn row(state: EventState) -> EventRow {
-        EventRow {
+    fn view(state: EventState) -> EventView {
+        let row = EventRow {
             status: EventStatus {
                 seq: 88,
                 state,
@@ -140,12 +155,13 @@ mod tests {
             kind: "t".into(),
             body: "{\"type\":\"t\",\"c\":1e400}".into(),
             at: Wall::from_millis(0),
-        }
+        };
+        EventView { row, damaged: false }
     }
 
     #[test]
     fn in_the_hands_of_the_live_incarnation() {
-        let word = |state, live| Standing::of(&row(state), live).as_str();
+        let word = |state, live| Standing::of(&view(state).row, live).as_str();
         assert_eq!(word(EventState::Pending, Some(3)), "held");
         assert_eq!(word(EventState::Pending, Some(4)), "pending");
         assert_eq!(word(EventState::Pending, None), "pending");
@@ -155,22 +171,24 @@ mod tests {
     #[test]
     fn why_it_is_where_it_is() {
         let moment = Moment { now: Wall::from_millis(0), zone: TimeZone::UTC };
-        let said = |row: &EventRow| why(row, Standing::of(row, None), &moment);
-        assert_eq!(said(&row(EventState::Pending)), "due in 1 min, no \\u{1b}way");
-        assert_eq!(said(&row(EventState::Dead)), "no \\u{1b}way");
-        let mut parked = row(EventState::Parked);
-        parked.status.reason = None;
-        parked.status.wait = Some("review:7".into());
+        let said = |view: &EventView| why(view, Standing::of(&view.row, None), &moment);
+        assert_eq!(said(&view(EventState::Pending)), "due in 1 min, no \\u{1b}way");
+        assert_eq!(said(&view(EventState::Dead)), "no \\u{1b}way");
+        let mut parked = view(EventState::Parked);
+        parked.row.status.reason = None;
+        parked.row.status.wait = Some("review:7".into());
         assert_eq!(said(&parked), "waits for review 7");
-        parked.status.wait = Some("event:a:b".into());
+        parked.row.status.wait = Some("event:a:b".into());
         assert_eq!(said(&parked), "waits for an event a:b");
+        parked.damaged = true;
+        assert_eq!(said(&parked), "damaged, waits for an event a:b");
     }
 
     #[test]
     fn as_json() {
-        let pending = row(EventState::Pending);
+        let pending = view(EventState::Pending);
         assert_eq!(
-            fields(&pending, Standing::of(&pending, None)).finish(),
+            fields(&pending, Standing::of(&pending.row, None)).finish(),
             r#"{"seq":88,"status":"pending","type":"t","at":"1970-01-01T00:00:00.000Z","attempt":2,"deaths":1,"nacks":0,"due":"1970-01-01T00:01:00.000Z","incarnation":3,"last_error":"no \u001bway","event":{"type":"t","c":1e400}}"#
         );
     }

@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failure, Kind};
 use super::output::Tint;
 use super::{Context, DONE, agent, client, past};
-use crate::cli::events::reading::InboxSummary;
 use crate::clock::Wall;
 use crate::store::home::Home;
 use crate::store::lock::Holder;
 use crate::store::read::{ReadError, Reader, Summary};
+use crate::store::read_work::InboxSummary;
 
 /// The phase of an agent that no adrt runs.
 const STOPPED: &str = "stopped";
@@ -139,7 +139,7 @@ impl Inbox {
             pending: kept.pending,
             parked: kept.parked,
             dead: kept.dead,
-            oldest: kept.oldest.map(Wall::rfc3339),
+            oldest: kept.oldest_unacked.map(|(_, at)| at.rfc3339()),
             ..Self::default()
         }
     }
@@ -245,13 +245,19 @@ pub fn of_agent(home: &Home) -> Result<Status, Failure> {
 /// What the database says.
 struct Kept {
     summary: Summary,
-    /// None of a file that an older adrt wrote last.
-    inbox: Option<InboxSummary>,
+    inbox: InboxSummary,
+    reviews: usize,
+    timers: usize,
 }
 
 impl Kept {
     fn of(reader: &Reader) -> Result<Self, ReadError> {
-        Ok(Self { summary: reader.summary()?, inbox: reader.inbox_summary().ok() })
+        Ok(Self {
+            summary: reader.summary()?,
+            inbox: reader.inbox_summary()?,
+            reviews: reader.reviews(true, u64::MAX)?.len(),
+            timers: reader.timers()?.len(),
+        })
     }
 }
 
@@ -275,16 +281,14 @@ fn of_running(home: &Home, holder: &Holder) -> Status {
     if status.updated.is_none() {
         status.updated = kept.summary.updated.map(Wall::rfc3339);
     }
-    if let (Some(inbox), Some(kept)) = (&mut status.inbox, kept.inbox)
-        && inbox.depth() > 0
-    {
-        inbox.oldest = kept.oldest.map(Wall::rfc3339);
+    if let Some(inbox) = status.inbox.as_mut().filter(|inbox| inbox.depth() > 0) {
+        inbox.oldest = Inbox::of(&kept.inbox).oldest;
     }
     status
 }
 
 fn of_stopped(home: &Home, kept: &Kept) -> Status {
-    let Kept { summary, inbox } = kept;
+    let Kept { summary, inbox, reviews, timers } = kept;
     let row = summary.incarnation.as_ref();
     let end = row.and_then(|row| row.end.as_ref());
     let crashes = u64::from(summary.restart.crashes_in_row);
@@ -316,10 +320,9 @@ fn of_stopped(home: &Home, kept: &Kept) -> Status {
         }),
         file_bytes: Some(summary.file_bytes),
         store: summary.moved_to.as_ref().map(|to| format!("moved away, to {to}")),
-        inbox: inbox.as_ref().map(Inbox::of),
-        reviews: inbox.as_ref().map(|kept| kept.reviews),
-        timers: inbox.as_ref().map(|kept| kept.timers),
-        posts: inbox.as_ref().map(|kept| kept.posts),
+        inbox: Some(Inbox::of(inbox)),
+        reviews: Some(*reviews as u64),
+        timers: Some(*timers as u64),
         ..Status::default()
     }
 }

@@ -206,7 +206,8 @@ fn dead_letters_are_retried_or_dropped() {
     assert!(world.ok(&["events", "list", "--dead"]).contains("no such customer"));
 
     assert_eq!(world.ok(&["events", "retry", "3"]), "a: 1 event is pending again\n");
-    assert_eq!(world.json(&["events", "show", "3", "--json"])["attempt"], 0);
+    let again = world.json(&["events", "show", "3", "--json"]);
+    assert_eq!((&again["nacks"], &again["attempt"]), (&json!(0), &json!(1)), "{again}");
     let words = ["events", "retry", "--dead", "--type", "u", "--json"];
     assert_eq!(world.json(&words), json!({"agent": "a", "retried": 0}));
     drop(running);

@@ -14,7 +14,7 @@ const WORDS_MAX: usize = usize::MAX;
 
 /// Give dead letters another chance
 ///
-/// They are pending again, with their counts at zero.
+/// They are pending again, with no death and no nack counted.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     override_usage = "adrt events retry [OPTIONS] [AGENT] <SEQ>...

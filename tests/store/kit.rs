@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use adrt::clock::Wall;
+use adrt::clock::{Age, Wall};
 use adrt::engines::state::{Format, Limits, Node};
 use adrt::store::{Home, OnDamage, OpenError, Options, Reader, Store};
 use adrt::supervisor::io::{
@@ -65,22 +65,34 @@ pub struct Script {
     pub at: i64,
     pub checkpoint: u64,
     unit: u64,
+    /// adrt's own count of time at the last unit, and the clock then.
+    aged: (i64, i64),
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { root: Node::empty_object(), version: 0, at: T0, checkpoint: 0, unit: 0 }
+        Self {
+            root: Node::empty_object(),
+            version: 0,
+            at: T0,
+            checkpoint: 0,
+            unit: 0,
+            aged: (0, T0),
+        }
     }
 }
 
 impl Script {
     pub fn unit(&mut self, ops: Vec<Op>) -> Unit {
         self.unit += 1;
+        // As the machine counts: never back, and no step for more than a day.
+        let (age, before) = self.aged;
+        self.aged = (age + (self.at - before).clamp(0, DAY), self.at);
         Unit {
             id: UnitId(self.unit),
             epoch: 0,
             at: Wall::from_millis(self.at),
-            age: adrt::clock::Age::default(),
+            age: Age::from_millis(self.aged.0 as u64),
             alone: false,
             privileged: false,
             ops,

@@ -15,12 +15,14 @@
 //! - `post`: events on their way to other agents.
 //! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
 //!   the adrt that runs an agent.
+//! - [`foreground`]: one command, as a shell runs it.
 
 mod child;
 mod control;
 mod driver;
 mod effects;
 mod environment;
+pub mod foreground;
 mod life;
 pub mod offline;
 pub mod peer;

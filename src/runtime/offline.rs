@@ -154,6 +154,20 @@ fn setup(home: &Home, max_db: u64, max_state: usize) -> Setup {
         on_crash_loop: machine::OnCrashLoop::default(),
         checkpoint_every: None,
         time_zone: clock::time_zone(),
-        seed: 0,
+        seed: seed(),
+    }
+}
+
+/// Keys of steps and tokens of posts come from it: no two commands may make
+/// the same.
+fn seed() -> u64 {
+    let mut seed = [0; 8];
+    match getrandom::fill(&mut seed) {
+        Ok(()) => u64::from_ne_bytes(seed),
+        // No other process has this number at this time.
+        Err(_) => {
+            let now = u64::try_from(clock::wall().millis()).unwrap_or_default();
+            (now << 22) ^ u64::from(std::process::id())
+        }
     }
 }

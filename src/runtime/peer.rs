@@ -60,7 +60,7 @@ fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
 }
 
 /// A request that was refused.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusal {
     /// What happened and what to do, for people.
     pub message: String,
@@ -70,6 +70,8 @@ pub struct Refusal {
     pub retryable: bool,
     /// The version the state has, where that is why.
     pub version: Option<u64>,
+    /// Which op of a `tx` it is about.
+    pub index: Option<usize>,
 }
 
 /// What a reply says: the result as JSON text, or the refusal.
@@ -84,6 +86,7 @@ pub fn outcome(line: &str) -> serde_json::Result<Result<String, Refusal>> {
             kind: data.kind,
             retryable: data.retryable,
             version: data.version,
+            index: data.index,
         }),
         (Some(result), None) => Ok(result.get().to_owned()),
         (None, None) => Ok("null".to_owned()),
@@ -111,6 +114,7 @@ struct ReplyData {
     kind: String,
     retryable: bool,
     version: Option<u64>,
+    index: Option<usize>,
 }
 
 #[cfg(test)]
@@ -141,6 +145,7 @@ mod tests {
             kind: "version_conflict".into(),
             retryable: false,
             version: Some(7),
+            ..Refusal::default()
         };
         assert_eq!(said(refused), Err(refusal));
         let bare = Refusal { message: "m".into(), ..Refusal::default() };

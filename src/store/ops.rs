@@ -2,7 +2,7 @@
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::commit::{Tallies, begin, end, note_time};
+use super::commit::{Tallies, begin, end};
 use super::home::Home;
 use super::load::{self, LoadError};
 use super::reserve::Reserve;
@@ -87,7 +87,7 @@ impl<'a, 'conn> Applier<'a, 'conn> {
             Op::Begin(start) => begin(self.conn, self.unit.at, start),
             Op::End(ended) => {
                 end(self.conn, self.unit.at, ended)?;
-                note_time(self.conn, self.tallies)
+                retention::note_time(self.conn, &mut self.tallies.age)
             }
             Op::Restart(memory) => ledger::put_restart(self.conn, memory),
             Op::LoadCheckpoint(which) => {
@@ -179,7 +179,7 @@ impl<'a, 'conn> Applier<'a, 'conn> {
             state_bytes,
         };
         put_checkpoint(self.conn, &info, self.tallies.age.millis(), &content)?;
-        note_time(self.conn, self.tallies)?;
+        retention::note_time(self.conn, &mut self.tallies.age)?;
         // A checkpoint of a version that no change made (a restored agent's first).
         self.tallies.version = self.tallies.version.max(row.version);
         self.tallies.shed_all = false;

@@ -208,6 +208,13 @@ pub(crate) fn schema_sum(conn: &Connection) -> rusqlite::Result<String> {
     Ok(sum.finish().to_string())
 }
 
+/// Whether the file has that table: one of an older schema, opened for
+/// reading, may not.
+pub(crate) fn has_table(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
+        .exists([name])
+}
+
 /// A setting of `meta`; none if it is not there or its checksum does not hold.
 pub(crate) fn get_meta(conn: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     let mut statement = conn.prepare_cached("SELECT name, value, sum FROM meta WHERE name = ?1")?;

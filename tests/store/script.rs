@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adrt::clock::Wall;
+use adrt::clock::{Age, Wall};
 use adrt::engines::state::{Format, Node};
 use adrt::supervisor::io::{
     CheckpointReason, CheckpointRef, CheckpointRow, Exit, ExitClass, IncarnationEnd,
@@ -25,7 +25,7 @@ use crate::model::Model;
 const NAMES: u32 = 10;
 /// The clock of the first unit, and what passes from one to the next.
 const FIRST_AT_MS: i64 = 1_767_225_600_000;
-const STEP_MS: i64 = 700;
+const STEP_MS: u64 = 700;
 
 /// A source of units.
 pub struct Script {
@@ -65,12 +65,12 @@ impl Script {
     fn wrap(&mut self, ops: Vec<Op>) -> Unit {
         let id = UnitId(self.next_unit);
         self.next_unit += 1;
-        let at = FIRST_AT_MS + STEP_MS * i64::try_from(id.0).unwrap_or(0);
+        let age = STEP_MS * id.0;
         Unit {
             id,
             epoch: self.epoch,
-            at: Wall::from_millis(at),
-            age: adrt::clock::Age::default(),
+            at: Wall::from_millis(FIRST_AT_MS + i64::try_from(age).unwrap_or(0)),
+            age: Age::from_millis(age),
             alone: false,
             privileged: false,
             ops,

@@ -10,6 +10,7 @@ use super::rows::{
 use super::things;
 use crate::clock::Age;
 use crate::store::commit::Tallies;
+use crate::store::retention::work as retention;
 use crate::store::rows::{Sum, signed, unsigned};
 use crate::store::schema::META_HIGHEST_EVENT;
 use crate::supervisor::io::{
@@ -33,19 +34,38 @@ pub(crate) fn arrive(
         "INSERT INTO events (seq, at, type, body, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute((seq, at, &*arrival.kind, &*arrival.body, sum))?;
-    let mut insert = conn.prepare_cached(
-        "INSERT INTO inbox (seq, state, place, due, born, attempt, deaths, nacks, holder, version,
-             wait, reason, sum)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    )?;
-    execute_status(&mut insert, &arrival.status)?;
+    insert_status(conn, &arrival.status)?;
+    tallies.events.came(arrival.status.seq);
     match &arrival.id {
         Some(id) => remember(conn, tallies, id, seq),
         None => Ok(()),
     }
 }
 
-/// How far an event is.
+/// How far an event is that has no such row yet.
+pub(crate) fn insert_status(conn: &Connection, status: &EventStatus) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO inbox (seq, state, place, due, born, attempt, deaths, nacks, holder, version,
+             wait, reason, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
+    execute_status(&mut insert, status)
+}
+
+/// How far an event is; one that is acked late goes at once.
+pub(crate) fn settle(
+    conn: &Connection,
+    tallies: &Tallies,
+    status: &EventStatus,
+) -> rusqlite::Result<()> {
+    put_status(conn, status)?;
+    match status.state {
+        EventState::Acked => retention::acked(conn, tallies, status.seq),
+        EventState::Pending | EventState::Parked | EventState::Dead => Ok(()),
+    }
+}
+
+/// How far an event is, as a row.
 pub(crate) fn put_status(conn: &Connection, status: &EventStatus) -> rusqlite::Result<()> {
     let mut update = conn.prepare_cached(
         "UPDATE inbox SET state = ?2, place = ?3, due = ?4, born = ?5, attempt = ?6, deaths = ?7,
@@ -118,6 +138,11 @@ pub(crate) fn event_id_range(conn: &Connection) -> rusqlite::Result<(u64, u64)> 
 /// Deletes an event with its steps. Its number is not given again.
 pub(crate) fn delete(conn: &Connection, seq: Seq) -> rusqlite::Result<()> {
     things::raise(conn, META_HIGHEST_EVENT, seq)?;
+    delete_rows(conn, seq)
+}
+
+/// Deletes the rows of an event that is not the newest.
+pub(crate) fn delete_rows(conn: &Connection, seq: Seq) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM inbox WHERE seq = ?1",
         "DELETE FROM events WHERE seq = ?1",

@@ -14,8 +14,11 @@ mod things;
 
 use rusqlite::Connection;
 
-pub(crate) use events::event_id_range;
+pub(crate) use events::{
+    delete as delete_event, delete_rows as delete_event_rows, event_id_range, insert_status,
+};
 pub(crate) use restore::restored;
+pub(crate) use things::{raise, timers};
 
 use super::commit::Tallies;
 use super::home::Home;
@@ -31,7 +34,7 @@ pub(crate) fn apply(
 ) -> rusqlite::Result<Option<WorkAnswer>> {
     match op {
         WorkOp::Arrive(arrival) => events::arrive(conn, tallies, unit, arrival)?,
-        WorkOp::Status(status) => events::put_status(conn, status)?,
+        WorkOp::Status(status) => events::settle(conn, tallies, status)?,
         WorkOp::Drop { seq } => events::delete(conn, *seq)?,
         WorkOp::Unpark { wait, place } => events::unpark(conn, wait, *place)?,
         WorkOp::Step(row) => steps::put(conn, row)?,

@@ -6,7 +6,6 @@
 use rusqlite::Connection;
 
 use super::{events, steps, things};
-use crate::clock::Age;
 use crate::store::commit::Tallies;
 use crate::store::load::KEYS_KEPT;
 use crate::store::retention::{KEYS_KEPT_AGE, millis};
@@ -37,9 +36,10 @@ pub(crate) fn restored(
         warnings.push(format!("{damaged} timers are damaged and were passed over"));
     }
     let highest = |table, meta| highest(conn, table, meta);
+    let (age, age_at) = tallies.age.stand();
     Ok(WorkRestored {
-        age: Age::from_millis(unsigned(tallies.age.millis())),
-        age_at: tallies.age.noted(),
+        age,
+        age_at,
         last_seq: highest("events", META_HIGHEST_EVENT)?,
         depth: count("SELECT count(*) FROM inbox WHERE state = 0")?
             + count("SELECT count(*) FROM inbox WHERE state = 1")?,

@@ -4,21 +4,21 @@
 //! Params and results are JSON text throughout: a value on its way to the
 //! state is never parsed into a machine type, so `1e400` gets there.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::failure::{Failure, Kind};
 use super::manage::of_lock;
 use super::{Context, quantity};
 use crate::protocol::error::Kind as WireKind;
-use crate::runtime::{self, offline::OfflineError};
+use crate::runtime::offline::{self, OfflineError};
+use crate::runtime::peer;
+pub use crate::runtime::peer::running;
 use crate::store::home::Home;
-use crate::store::lock::{self, Holder, HolderKind, LockError};
+use crate::store::lock::{Holder, HolderKind, LockError};
 use crate::store::open::Options;
 use crate::supervisor::machine::MAX_STATE_DEFAULT;
 
@@ -27,8 +27,6 @@ use crate::supervisor::machine::MAX_STATE_DEFAULT;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long `status` is waited for: the loop answers it from memory.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Largest state's text, and room for the frame around it.
-const ANSWER_MAX_BYTES: u64 = 1 << 30;
 
 /// What came of a request that was understood: a result as JSON text, or a
 /// refusal.
@@ -57,7 +55,7 @@ pub fn request(
     refuse_old_incarnation(context, home, holder.as_ref())?;
     match holder {
         Some(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
-        None => match offline(context, home, method, params)? {
+        None => match ask_offline(context, home, method, params)? {
             Offline::Answer(answer) => answer_of(home, &answer),
             // It was started just now.
             Offline::Held(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
@@ -94,7 +92,12 @@ enum Offline {
     Held(Holder),
 }
 
-fn offline(context: &Context, home: &Home, method: &str, params: &str) -> Result<Offline, Failure> {
+fn ask_offline(
+    context: &Context,
+    home: &Home,
+    method: &str,
+    params: &str,
+) -> Result<Offline, Failure> {
     // Budgets are those of the run, which this command does not know unless
     // it is told: one write is no reason to shed history by another budget.
     let budget = |name, default| {
@@ -104,7 +107,7 @@ fn offline(context: &Context, home: &Home, method: &str, params: &str) -> Result
     let max_state = budget("ADRT_MAX_STATE", MAX_STATE_DEFAULT as u64);
     let max_state = usize::try_from(max_state).unwrap_or(usize::MAX);
     let what = || format!("{} can't be written", home.agent());
-    match runtime::offline::call(home, &options, max_state, &frame(method, params)) {
+    match offline::call(home, &options, max_state, &peer::request(method, params)) {
         Ok(answer) => Ok(Offline::Answer(String::from_utf8_lossy(&answer).into_owned())),
         Err(OfflineError::Lock(LockError::Held(holder))) if holder.kind == HolderKind::Run => {
             Ok(Offline::Held(holder))
@@ -145,11 +148,6 @@ pub fn live_incarnation(home: &Home) -> Option<u64> {
 fn live_of(status: &str) -> Option<u64> {
     let alive = serde_json::from_str::<Alive>(status).ok()?;
     alive.pid.and(alive.incarnation)
-}
-
-/// The `adrt run` that holds the agent, if there is one.
-pub fn running(home: &Home) -> Option<Holder> {
-    lock::holder(home).filter(|holder| holder.kind == HolderKind::Run)
 }
 
 /// A process that an agent left behind must not write for the agent that has
@@ -198,96 +196,45 @@ fn ask(
             .why(format!("its adrt (process {}) has no control socket yet", holder.pid))
             .hint("try again in a moment"));
     };
-    let line = exchange(socket, &frame(method, params), patience)
+    let line = peer::exchange(socket, &peer::request(method, params), patience)
         .map_err(|error| unreachable(home, holder, socket, &error))?;
     answer_of(home, &line)
 }
 
 /// The result in a reply, or the refusal.
 fn answer_of(home: &Home, line: &str) -> Result<Answer, Failure> {
-    let reply: Reply<'_> = serde_json::from_str(line).map_err(|error| {
+    let outcome = peer::outcome(line).map_err(|error| {
         Failure::new(Kind::Failed, format!("{} gave no sensible answer", home.agent()))
             .why(error)
             .hint("is its adrt of another version? adrt --version, and restart it")
     })?;
-    Ok(match (reply.result, reply.error) {
-        (_, Some(refusal)) => Err(refusal),
-        (Some(result), None) => Ok(result.get().to_owned()),
-        (None, None) => Ok("null".to_owned()),
-    })
-}
-
-/// A request as one line.
-fn frame(method: &str, params: &str) -> String {
-    let (method, params) = (super::json::quoted(method), one_line(params));
-    format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":{method},\"params\":{params}}}\n")
-}
-
-/// One line out, one line in.
-fn exchange(socket: &Path, frame: &str, patience: Duration) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
-    stream.write_all(frame.as_bytes())?;
-    let mut line = String::new();
-    io::Read::take(BufReader::new(stream), ANSWER_MAX_BYTES).read_line(&mut line)?;
-    if line.is_empty() {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-    }
-    Ok(line)
-}
-
-/// A newline between tokens would end the frame; within strings JSON has none.
-fn one_line(json: &str) -> String {
-    json.replace(['\n', '\r'], " ")
-}
-
-#[derive(Deserialize)]
-struct Reply<'a> {
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(default)]
-    error: Option<Refusal>,
+    Ok(outcome.map_err(Refusal))
 }
 
 /// A request that was understood and not done.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Refusal {
-    /// Why, and what to do, for people.
-    pub message: String,
-    #[serde(default)]
-    data: RefusalData,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct RefusalData {
-    kind: String,
-    retryable: bool,
-    version: Option<u64>,
-    index: Option<usize>,
-}
+#[derive(Debug, Clone)]
+pub struct Refusal(peer::Refusal);
 
 impl Refusal {
     /// Whether it is of that kind.
     pub fn is(&self, kind: WireKind) -> bool {
-        self.data.kind == kind.name()
+        self.0.kind == kind.name()
     }
 
     /// Whether the same request may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        self.data.retryable
+        self.0.retryable
     }
 
     /// Which op of a `tx` it is about.
     pub const fn index(&self) -> Option<usize> {
-        self.data.index
+        self.0.index
     }
 
     /// As a failure of the command.
     pub fn into_failure(self, home: &Home) -> Failure {
         let (kind, what, hint) = self.told(home.agent());
-        let why = self.message.strip_prefix("invalid params: ").unwrap_or(&self.message);
+        let why = self.0.message.strip_prefix("invalid params: ").unwrap_or(&self.0.message);
         Failure::new(kind, what).why(why).hint(hint)
     }
 
@@ -316,7 +263,7 @@ impl Refusal {
             let hint = format!("adrt checkpoints list {agent}");
             (Kind::NotFound, "there is no such checkpoint", hint)
         } else if is(WireKind::VersionConflict) {
-            let now = self.data.version.map_or(String::new(), |v| format!(" (now {v})"));
+            let now = self.0.version.map_or(String::new(), |v| format!(" (now {v})"));
             let hint = format!("look at it{now} with adrt state show {agent}, then try again");
             (Kind::Failed, "the state was changed meanwhile", hint)
         } else if is(WireKind::PatchFailed) {

@@ -18,7 +18,8 @@ pub enum Kind {
     Down,
     /// The command line makes no sense.
     Usage,
-    /// No such agent, checkpoint, version, crash, value, event, review.
+    /// No such agent, checkpoint, version, crash, value, event or review, or a
+    /// source of events that can't be read.
     NotFound,
     /// The state directory can't be made.
     CantCreate,
@@ -65,7 +66,10 @@ pub const EXIT_CODES: &[ExitCode] = &[
     any("0", "Done."),
     any("1", "The command failed; with status --check: degraded; with events next: there is none."),
     any("2", "Wrong usage; with status --check: down."),
-    any("66", "No such agent, checkpoint, version, crash, value, event or review."),
+    any(
+        "66",
+        "No such agent, checkpoint, version, crash, value, event or review; events can't be read.",
+    ),
     of(
         RUNS,
         "69",

@@ -328,7 +328,7 @@ impl Reader {
     /// The disk's refusal.
     pub fn check(&self) -> Result<Vec<String>> {
         self.within(|conn| {
-            let mut statement = conn.prepare("PRAGMA quick_check(20)")?;
+            let mut statement = conn.prepare("PRAGMA integrity_check(20)")?;
             let said = statement.query_map([], |r| r.get::<_, String>(0))?;
             let mut found: Vec<String> = said.collect::<rusqlite::Result<_>>()?;
             found.retain(|line| line != "ok");

@@ -4,7 +4,8 @@
 //! - *structure* (pages, trees, free lists): SQLite's own check. A file whose
 //!   structure is broken is never written to: what is freed in it may be in
 //!   use. The whole file is checked while it is small, else the tables that a
-//!   restore reads;
+//!   restore reads. The check includes that each index has what its table
+//!   has: an event that waits is found by an index only;
 //! - *content*: the checksum of each row, for the newest checkpoint whose
 //!   content holds, and for each change after it. A damaged checkpoint is
 //!   passed over with a warning; a damaged change is the end of what is sound.
@@ -96,13 +97,13 @@ pub(crate) fn structure(conn: &Connection) -> Result<(), Damage> {
     }
     let pages: i64 = conn.query_row("PRAGMA page_count", [], |r| r.get(0))?;
     if unsigned(pages) * PAGE_SIZE <= WHOLE_CHECK_MAX_BYTES {
-        return one_check(conn, "PRAGMA quick_check(1)");
+        return one_check(conn, "PRAGMA integrity_check(1)");
     }
     for table in ESSENTIAL {
         if !schema::has_table(conn, table)? {
             continue; // of a newer schema than the file's
         }
-        one_check(conn, &format!("PRAGMA quick_check('{table}')"))?;
+        one_check(conn, &format!("PRAGMA integrity_check('{table}')"))?;
     }
     Ok(())
 }

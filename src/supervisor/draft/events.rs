@@ -220,6 +220,7 @@ impl Draft<'_> {
     /// Takes an event out of the agent's hands, if it is in them.
     fn taken(&mut self, seq: Seq, attempt: u32) -> Result<Held, WireError> {
         self.check_held(seq, Some(attempt))?;
+        self.doc.agenda.steps.event_let_go(seq);
         self.doc.agenda.inbox.let_go(seq).ok_or_else(|| stale(seq, Some(attempt)))
     }
 
@@ -265,7 +266,6 @@ impl Draft<'_> {
     /// `event.nack`.
     pub(super) fn nack(&mut self, nack: &Nack) -> Result<(), WireError> {
         let mut held = self.taken(nack.seq, nack.attempt)?;
-        self.doc.agenda.steps.event_is_left(nack.seq);
         let now = self.context.age;
         let status = &mut held.status;
         status.nacks += 1;
@@ -308,8 +308,6 @@ impl Draft<'_> {
 
     /// `event.park`.
     pub(super) fn park(&mut self, park: &Park) -> Result<(), WireError> {
-        self.check_held(park.seq, Some(park.attempt))?;
-        self.doc.agenda.steps.event_is_left(park.seq);
         let now = self.context.age;
         let wait = match &park.until {
             Until::After(span) => {
@@ -362,6 +360,7 @@ impl Draft<'_> {
         let seqs = self.doc.agenda.inbox.held_seqs();
         for seq in &seqs {
             let Some(mut held) = self.doc.agenda.inbox.let_go(*seq) else { continue };
+            self.doc.agenda.steps.event_let_go(*seq);
             if !counts {
                 self.doc.agenda.inbox.put_back(held);
                 continue;

@@ -65,6 +65,16 @@ impl Steps {
         self.done.contains(&seq)
     }
 
+    /// An event is out of the agent's hands: its steps are not under way any
+    /// more, and the next hand-out begins them again.
+    pub fn let_go(&mut self, seq: Seq) {
+        for key in self.of_scope(&Scope::Event(seq)) {
+            if let Some(step) = self.open.get_mut(&key) {
+                step.incarnation = 0;
+            }
+        }
+    }
+
     /// An event is settled for good: what was open of it never will be completed.
     pub fn event_is_over(&mut self, seq: Seq) {
         self.done.remove_mut(&seq);
@@ -73,17 +83,15 @@ impl Steps {
 
     /// All of a scope are forgotten.
     pub fn forget(&mut self, scope: &Scope) {
-        let first = StepKey { scope: scope.clone(), name: "".into() };
-        let gone: Vec<StepKey> = self
-            .open
-            .range(first..)
-            .map(|(key, _)| key)
-            .take_while(|key| key.scope == *scope)
-            .cloned()
-            .collect();
-        for key in gone {
+        for key in self.of_scope(scope) {
             self.open.remove_mut(&key);
         }
+    }
+
+    fn of_scope(&self, scope: &Scope) -> Vec<StepKey> {
+        let first = StepKey { scope: scope.clone(), name: "".into() };
+        let keys = self.open.range(first..).map(|(key, _)| key);
+        keys.take_while(|key| key.scope == *scope).cloned().collect()
     }
 
     /// Those that are open.

@@ -40,6 +40,21 @@ pub struct Settings {
     pub max_restarts: Option<u32>,
     /// Exit codes after which there is no new start.
     pub fatal_exit: Vec<i32>,
+    /// What a crash loop leads to.
+    pub on_crash_loop: OnCrashLoop,
+
+    /// Where events are read from, beside those that are sent.
+    pub events: Option<EventSource>,
+    /// Deaths of the agent over an event that make it a dead letter; at least 1.
+    pub max_attempts: u32,
+    /// The longest delay after a nack; not zero.
+    pub nack_max: Duration,
+    /// The age at which a nacked event is given up.
+    pub event_max_age: Duration,
+    /// How long an event may be held; not zero. `None`: for ever.
+    pub event_timeout: Option<Duration>,
+    /// Later events wait for one that is delayed or was nacked.
+    pub ordered: bool,
 
     /// What a stop may take, from the request to SIGKILL.
     pub stop_timeout: Duration,
@@ -78,6 +93,26 @@ pub enum RestartMode {
     Always,
     /// None; adrt exits as the agent did.
     Never,
+}
+
+/// What a crash loop leads to, beside a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnCrashLoop {
+    /// A new start, later and later.
+    Continue,
+    /// Once per loop, the newest checkpoint older than its first crash.
+    Rollback,
+    /// The end of the run.
+    Stop,
+}
+
+/// Where events are read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventSource {
+    /// adrt's own stdin.
+    Stdin,
+    /// A file that is followed, or a FIFO; absolute. It need not be there yet.
+    Path(PathBuf),
 }
 
 /// What to do with a damaged database.

@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("signals", &[]),
     ("systemd", &[]),
     ("output", &["clock"]),
+    ("feed", &["supervisor"]),
     (
         "runtime",
         &[
@@ -36,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "signals",
             "systemd",
             "output",
+            "feed",
             "settings",
         ],
     ),

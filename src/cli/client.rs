@@ -4,20 +4,21 @@
 //! Params and results are JSON text throughout: a value on its way to the
 //! state is never parsed into a machine type, so `1e400` gets there.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::failure::{Failure, Kind};
 use super::manage::of_lock;
 use super::{Context, quantity};
-use crate::runtime::{self, offline::OfflineError};
+use crate::protocol::error::Kind as WireKind;
+use crate::runtime::offline::{self, OfflineError};
+use crate::runtime::peer;
+pub use crate::runtime::peer::running;
 use crate::store::home::Home;
-use crate::store::lock::{self, Holder, HolderKind, LockError};
+use crate::store::lock::{Holder, HolderKind, LockError};
 use crate::store::open::Options;
 use crate::supervisor::machine::MAX_STATE_DEFAULT;
 
@@ -26,8 +27,10 @@ use crate::supervisor::machine::MAX_STATE_DEFAULT;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long `status` is waited for: the loop answers it from memory.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Largest state's text, and room for the frame around it.
-const ANSWER_MAX_BYTES: u64 = 1 << 30;
+
+/// What came of a request that was understood: a result as JSON text, or a
+/// refusal.
+pub type Answer = Result<String, Refusal>;
 
 /// Calls a method of the control socket that changes something, whether the
 /// agent runs or not. The result is JSON text.
@@ -35,16 +38,52 @@ const ANSWER_MAX_BYTES: u64 = 1 << 30;
 /// # Errors
 /// The request was refused, or nobody could be asked.
 pub fn call(context: &Context, home: &Home, method: &str, params: &str) -> Result<String, Failure> {
+    request(context, home, method, params)?.map_err(|refusal| refusal.into_failure(home))
+}
+
+/// The same, for a command that does something about a refusal.
+///
+/// # Errors
+/// Nobody could be asked.
+pub fn request(
+    context: &Context,
+    home: &Home,
+    method: &str,
+    params: &str,
+) -> Result<Answer, Failure> {
     let holder = running(home);
     refuse_old_incarnation(context, home, holder.as_ref())?;
     match holder {
         Some(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
-        None => match offline(context, home, method, params)? {
-            Offline::Answer(answer) => result_of(home, &answer),
+        None => match ask_offline(context, home, method, params)? {
+            Offline::Answer(answer) => answer_of(home, &answer),
             // It was started just now.
             Offline::Held(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
         },
     }
+}
+
+/// Calls a method that means something only while the agent runs. `wait` is
+/// what it may take of itself.
+///
+/// # Errors
+/// It does not run, the request was refused, or adrt does not answer.
+pub fn call_running(
+    context: &Context,
+    home: &Home,
+    method: &str,
+    params: &str,
+    wait: Duration,
+) -> Result<String, Failure> {
+    let holder = running(home);
+    refuse_old_incarnation(context, home, holder.as_ref())?;
+    let Some(holder) = holder else {
+        return Err(Failure::new(Kind::Failed, format!("{} is not running", home.agent()))
+            .why("this is for the process that runs, or for one it has started")
+            .hint("start it: adrt run -- CMD"));
+    };
+    ask(home, &holder, method, params, ANSWER_TIMEOUT + wait)?
+        .map_err(|refusal| refusal.into_failure(home))
 }
 
 /// What came of a request that no running adrt was there for.
@@ -53,7 +92,12 @@ enum Offline {
     Held(Holder),
 }
 
-fn offline(context: &Context, home: &Home, method: &str, params: &str) -> Result<Offline, Failure> {
+fn ask_offline(
+    context: &Context,
+    home: &Home,
+    method: &str,
+    params: &str,
+) -> Result<Offline, Failure> {
     // Budgets are those of the run, which this command does not know unless
     // it is told: one write is no reason to shed history by another budget.
     let budget = |name, default| {
@@ -63,7 +107,7 @@ fn offline(context: &Context, home: &Home, method: &str, params: &str) -> Result
     let max_state = budget("ADRT_MAX_STATE", MAX_STATE_DEFAULT as u64);
     let max_state = usize::try_from(max_state).unwrap_or(usize::MAX);
     let what = || format!("{} can't be written", home.agent());
-    match runtime::offline::call(home, &options, max_state, &frame(method, params)) {
+    match offline::call(home, &options, max_state, &peer::request(method, params)) {
         Ok(answer) => Ok(Offline::Answer(String::from_utf8_lossy(&answer).into_owned())),
         Err(OfflineError::Lock(LockError::Held(holder))) if holder.kind == HolderKind::Run => {
             Ok(Offline::Held(holder))
@@ -84,7 +128,7 @@ fn offline(context: &Context, home: &Home, method: &str, params: &str) -> Result
 /// # Errors
 /// The request was refused, or adrt does not answer.
 pub fn ask_running(home: &Home, holder: &Holder, method: &str) -> Result<String, Failure> {
-    ask(home, holder, method, "{}", ANSWER_TIMEOUT)
+    ask(home, holder, method, "{}", ANSWER_TIMEOUT)?.map_err(|refusal| refusal.into_failure(home))
 }
 
 /// What a running agent's adrt says of it.
@@ -92,12 +136,18 @@ pub fn ask_running(home: &Home, holder: &Holder, method: &str) -> Result<String,
 /// # Errors
 /// It does not answer in time.
 pub fn status(home: &Home, holder: &Holder) -> Result<String, Failure> {
-    ask(home, holder, "status", "{}", STATUS_TIMEOUT)
+    ask(home, holder, "status", "{}", STATUS_TIMEOUT)?.map_err(|refusal| refusal.into_failure(home))
 }
 
-/// The `adrt run` that holds the agent, if there is one.
-pub fn running(home: &Home) -> Option<Holder> {
-    lock::holder(home).filter(|holder| holder.kind == HolderKind::Run)
+/// The incarnation that lives now, if one does and its adrt says so.
+pub fn live_incarnation(home: &Home) -> Option<u64> {
+    let holder = running(home)?;
+    live_of(&status(home, &holder).ok()?)
+}
+
+fn live_of(status: &str) -> Option<u64> {
+    let alive = serde_json::from_str::<Alive>(status).ok()?;
+    alive.pid.and(alive.incarnation)
 }
 
 /// A process that an agent left behind must not write for the agent that has
@@ -116,10 +166,7 @@ fn refuse_old_incarnation(
         return Ok(());
     };
     let live = match holder {
-        Some(holder) => serde_json::from_str::<Alive>(&status(home, holder)?)
-            .ok()
-            .filter(|alive| alive.pid.is_some())
-            .and_then(|alive| alive.incarnation),
+        Some(holder) => live_of(&status(home, holder)?),
         None => None,
     };
     if live == Some(mine) {
@@ -143,117 +190,118 @@ fn ask(
     method: &str,
     params: &str,
     patience: Duration,
-) -> Result<String, Failure> {
+) -> Result<Answer, Failure> {
     let Some(socket) = &holder.socket else {
         return Err(Failure::new(Kind::Failed, format!("{} can't be asked", home.agent()))
             .why(format!("its adrt (process {}) has no control socket yet", holder.pid))
             .hint("try again in a moment"));
     };
-    let line = exchange(socket, &frame(method, params), patience)
+    let line = peer::exchange(socket, &peer::request(method, params), patience)
         .map_err(|error| unreachable(home, holder, socket, &error))?;
-    result_of(home, &line)
+    answer_of(home, &line)
 }
 
 /// The result in a reply, or the refusal.
-fn result_of(home: &Home, line: &str) -> Result<String, Failure> {
-    let reply: Reply<'_> = serde_json::from_str(line).map_err(|error| {
+fn answer_of(home: &Home, line: &str) -> Result<Answer, Failure> {
+    let outcome = peer::outcome(line).map_err(|error| {
         Failure::new(Kind::Failed, format!("{} gave no sensible answer", home.agent()))
             .why(error)
             .hint("is its adrt of another version? adrt --version, and restart it")
     })?;
-    match (reply.result, reply.error) {
-        (_, Some(error)) => Err(refused(home, &error)),
-        (Some(result), None) => Ok(result.get().to_owned()),
-        (None, None) => Ok("null".to_owned()),
+    Ok(outcome.map_err(Refusal))
+}
+
+/// A request that was understood and not done.
+#[derive(Debug, Clone)]
+pub struct Refusal(peer::Refusal);
+
+impl Refusal {
+    /// Whether it is of that kind.
+    pub fn is(&self, kind: WireKind) -> bool {
+        self.0.kind == kind.name()
     }
-}
 
-/// A request as one line.
-fn frame(method: &str, params: &str) -> String {
-    let (method, params) = (super::json::quoted(method), one_line(params));
-    format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":{method},\"params\":{params}}}\n")
-}
-
-/// One line out, one line in.
-fn exchange(socket: &Path, frame: &str, patience: Duration) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
-    stream.write_all(frame.as_bytes())?;
-    let mut line = String::new();
-    io::Read::take(BufReader::new(stream), ANSWER_MAX_BYTES).read_line(&mut line)?;
-    if line.is_empty() {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    /// Whether the same request may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        self.0.retryable
     }
-    Ok(line)
-}
 
-/// A newline between tokens would end the frame; within strings JSON has none.
-fn one_line(json: &str) -> String {
-    json.replace(['\n', '\r'], " ")
-}
+    /// Which op of a `tx` it is about.
+    pub const fn index(&self) -> Option<usize> {
+        self.0.index
+    }
 
-#[derive(Deserialize)]
-struct Reply<'a> {
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(default)]
-    error: Option<ReplyError>,
-}
+    /// As a failure of the command.
+    pub fn into_failure(self, home: &Home) -> Failure {
+        let (kind, what, hint) = self.told(home.agent());
+        let why = self.0.message.strip_prefix("invalid params: ").unwrap_or(&self.0.message);
+        Failure::new(kind, what).why(why).hint(hint)
+    }
 
-#[derive(Debug, Deserialize)]
-struct ReplyError {
-    message: String,
-    #[serde(default)]
-    data: ReplyData,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct ReplyData {
-    #[serde(default)]
-    kind: String,
-    version: Option<u64>,
-}
-
-/// A refusal of the machine as a failure of the command.
-fn refused(home: &Home, error: &ReplyError) -> Failure {
-    let agent = home.agent();
-    let (kind, what, hint) = match error.data.kind.as_str() {
-        "unknown_checkpoint" => {
-            (Kind::NotFound, "there is no such checkpoint", "adrt checkpoints list".to_owned())
+    /// Its kind, what happened, and what to do.
+    fn told(&self, agent: &str) -> (Kind, &'static str, String) {
+        let is = |kind| self.is(kind);
+        if is(WireKind::StoreFailed) {
+            let hint = "make room on the disk, then try again".to_owned();
+            return (Kind::Store, "the store refused; nothing was applied", hint);
         }
-        "version_conflict" => {
-            let now = error.data.version.map_or(String::new(), |v| format!(" (now {v})"));
-            (
-                Kind::Failed,
-                "the state was changed meanwhile",
-                format!("look at it{now} with adrt state show {agent}, then try again"),
-            )
+        if is(WireKind::OutcomeUnknown) {
+            let hint = format!("look with adrt status {agent}, then try again");
+            return (Kind::Store, "nobody knows yet whether it was written", hint);
         }
-        "patch_failed" => (
-            Kind::Failed,
-            "the patch does not fit the state",
-            format!("look at it with adrt state show {agent}; nothing was applied"),
-        ),
-        "too_large" => (
-            Kind::Failed,
-            "the state would be too large",
-            "make it smaller, or run the agent with a larger --max-state".to_owned(),
-        ),
-        "store_failed" => (
-            Kind::Store,
-            "the store refused; nothing was applied",
-            "make room on the disk, then try again".to_owned(),
-        ),
-        "outcome_unknown" => (
-            Kind::Store,
-            "nobody knows yet whether it was written",
-            format!("look with adrt state show {agent}, then try again"),
-        ),
-        "overloaded" => (Kind::Failed, "adrt is busy", "try again in a moment".to_owned()),
-        _ => (Kind::Failed, "the request was refused", String::new()),
-    };
-    Failure::new(kind, what).why(&error.message).hint(hint)
+        if is(WireKind::Overloaded) {
+            return (Kind::Failed, "adrt is busy", "try again in a moment".to_owned());
+        }
+        self.told_of_state(agent)
+            .or_else(|| self.told_of_work(agent))
+            .unwrap_or_else(|| (Kind::Failed, "the request was refused", String::new()))
+    }
+
+    fn told_of_state(&self, agent: &str) -> Option<(Kind, &'static str, String)> {
+        let is = |kind| self.is(kind);
+        Some(if is(WireKind::UnknownCheckpoint) {
+            let hint = format!("adrt checkpoints list {agent}");
+            (Kind::NotFound, "there is no such checkpoint", hint)
+        } else if is(WireKind::VersionConflict) {
+            let now = self.0.version.map_or(String::new(), |v| format!(" (now {v})"));
+            let hint = format!("look at it{now} with adrt state show {agent}, then try again");
+            (Kind::Failed, "the state was changed meanwhile", hint)
+        } else if is(WireKind::PatchFailed) {
+            let hint = format!("look at it with adrt state show {agent}; nothing was applied");
+            (Kind::Failed, "the patch does not fit the state", hint)
+        } else if is(WireKind::TooLarge) {
+            let hint = "make it smaller, or run the agent with a larger --max-state".to_owned();
+            (Kind::Failed, "the state would be too large", hint)
+        } else {
+            return None;
+        })
+    }
+
+    fn told_of_work(&self, agent: &str) -> Option<(Kind, &'static str, String)> {
+        let is = |kind| self.is(kind);
+        Some(if is(WireKind::UnknownEvent) {
+            let hint = format!("adrt events list {agent}");
+            (Kind::NotFound, "there is no such event", hint)
+        } else if is(WireKind::StaleAttempt) {
+            let hint = "it is somebody else's now, or done: leave it alone".to_owned();
+            (Kind::Failed, "that attempt is over", hint)
+        } else if is(WireKind::UnknownAgent) {
+            (Kind::NotFound, "there is no agent to send it to", "adrt list".to_owned())
+        } else if is(WireKind::InboxFull) {
+            let hint = format!(
+                "let the agent catch up, adrt events drop {agent} --dead, or a larger --max-db"
+            );
+            (Kind::Store, "the inbox takes no more events", hint)
+        } else if is(WireKind::StepMismatch) {
+            let hint = "give the step another name, or the input it was begun with".to_owned();
+            (Kind::Usage, "the step was begun with another input", hint)
+        } else if is(WireKind::StepInProgress) {
+            let hint = "wait for it, or try again later".to_owned();
+            (Kind::Held, "the step is being done by another process", hint)
+        } else {
+            return None;
+        })
+    }
 }
 
 fn unreachable(home: &Home, holder: &Holder, socket: &Path, error: &io::Error) -> Failure {

@@ -6,21 +6,33 @@
 //! never awaits while doing so: whatever can block has a thread of its own.
 //!
 //! - [`run`]: one `adrt run`, from the lock to the exit code.
-//! - `driver`: the loop.
+//! - `driver`: the loop; `effects`: what it does for the machine; `life`: processes
+//!   that begin and end; `wire`: their pipes.
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
 //! - `python_client`: the Python package carried in this binary.
-//! - [`offline`]: one request of an operator when nothing runs.
+//! - `post`: events on their way to other agents.
+//! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
+//!   the adrt that runs an agent.
+//! - [`foreground`]: one command, as a shell runs it.
 
 mod child;
 mod control;
 mod driver;
+mod effects;
 mod environment;
+pub mod foreground;
+mod life;
 pub mod offline;
+pub mod peer;
+mod post;
 mod python_client;
 mod run;
 mod sources;
 mod stdin_queue;
+mod wire;
 
 pub use run::{RunError, run};
+
+pub use crate::feed::SourceError;

@@ -56,10 +56,30 @@ pub fn call(
     max_state: usize,
     request: &str,
 ) -> Result<Vec<u8>, OfflineError> {
+    perform(home, options, setup(home, options.max_db, max_state), request)
+}
+
+/// Does `event.emit` for another agent. By `max_db` its inbox may be full;
+/// its history is not shed by that, since it may well have a larger budget.
+///
+/// # Errors
+/// As [`call`].
+pub fn deliver(home: &Home, max_db: u64, request: &str) -> Result<Vec<u8>, OfflineError> {
+    let options = Options { max_db: u64::MAX, ..Options::default() };
+    // An event does not change the state.
+    perform(home, &options, setup(home, max_db, usize::MAX), request)
+}
+
+fn perform(
+    home: &Home,
+    options: &Options,
+    setup: Setup,
+    request: &str,
+) -> Result<Vec<u8>, OfflineError> {
     let _lock = Lock::take_within(home, HolderKind::Command, None, COMMAND_PATIENCE)
         .map_err(OfflineError::Lock)?;
     let (mut store, boot) = Store::open(home, options).map_err(OfflineError::Open)?;
-    let mut machine = Machine::detached(setup(home, options, max_state), &boot, clock::now());
+    let mut machine = Machine::detached(setup, &boot, clock::now());
     let restored = store.load().map_err(OfflineError::Store)?;
     let mut effects = Vec::new();
     machine.handle(clock::now(), Input::Restored(Box::new(restored)), &mut effects);
@@ -117,7 +137,7 @@ fn internal(message: String) -> StoreFailure {
     }
 }
 
-fn setup(home: &Home, options: &Options, max_state: usize) -> Setup {
+fn setup(home: &Home, max_db: u64, max_state: usize) -> Setup {
     Setup {
         agent: home.agent().to_owned(),
         run_id: "command".into(),
@@ -127,13 +147,27 @@ fn setup(home: &Home, options: &Options, max_state: usize) -> Setup {
         max_frame: machine::MAX_FRAME_DEFAULT,
         max_state,
         max_inflight: machine::MAX_INFLIGHT_DEFAULT,
-        max_db: options.max_db,
+        max_db,
         by_hand: true,
         script: None,
         events: machine::EventPolicy::default(),
         on_crash_loop: machine::OnCrashLoop::default(),
         checkpoint_every: None,
         time_zone: clock::time_zone(),
-        seed: 0,
+        seed: seed(),
+    }
+}
+
+/// Keys of steps and tokens of posts come from it: no two commands may make
+/// the same.
+fn seed() -> u64 {
+    let mut seed = [0; 8];
+    match getrandom::fill(&mut seed) {
+        Ok(()) => u64::from_ne_bytes(seed),
+        // No other process has this number at this time.
+        Err(_) => {
+            let now = u64::try_from(clock::wall().millis()).unwrap_or_default();
+            (now << 22) ^ u64::from(std::process::id())
+        }
     }
 }

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use super::control::{self, Bound};
 use super::driver::{Driver, Parts};
+use super::effects::say;
 use super::environment::Template;
 use super::python_client;
 use crate::clock;
+use crate::feed::{self, Feed, Source, SourceError};
 use crate::output::Sink;
 use crate::process::reap::{self, Reaper};
 use crate::process::spawn::{self, Spawner};
@@ -27,7 +29,7 @@ use crate::store::home::{Home, HomeError};
 use crate::store::lock::{HolderKind, Lock, LockError};
 use crate::store::open::{OnDamage, Options, Store};
 use crate::supervisor::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
-use crate::supervisor::io::{Boot, Outcome, SpawnFailure, Verdict};
+use crate::supervisor::io::{Boot, Level, Outcome, SOURCE_POSITION, SpawnFailure, Verdict};
 use crate::supervisor::machine::{EventPolicy, Machine, OnCrashLoop, Setup};
 use crate::supervisor::restart::{Policy, RestartMode};
 use crate::systemd::Notifier;
@@ -55,6 +57,8 @@ pub enum RunError {
         /// The one that was given.
         ours: PathBuf,
     },
+    /// Events can't be read from where they are to come from.
+    Source(SourceError),
     /// The system refused something that nothing works without.
     System {
         /// What.
@@ -70,6 +74,7 @@ impl fmt::Display for RunError {
             Self::Home(e) => write!(f, "{e}"),
             Self::Lock(e) => write!(f, "{e}"),
             Self::Open(e) => write!(f, "{e}"),
+            Self::Source(e) => write!(f, "{e}"),
             Self::OtherScript { agent, theirs, ours } => write!(
                 f,
                 "the state of {agent:?} belongs to {}, not to {}",
@@ -92,6 +97,9 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// # Errors
 /// What kept the run from beginning; see [`RunError`].
 pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
+    if let Some(source) = source(settings) {
+        feed::check(&source).map_err(RunError::Source)?;
+    }
     let home = Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)?;
     if !home.exists()
         && let Some(verdict) = foresee(settings)
@@ -164,6 +172,7 @@ fn parts(
         stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
         None
     });
+    let feed = feed(settings, &boot, &stderr).map_err(system("thread for events"))?;
     let reaper = Reaper::new();
     let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
     Ok(Parts {
@@ -178,9 +187,34 @@ fn parts(
         stderr,
         command: Template::new(settings, control.as_ref().map(Bound::path), client),
         control,
+        feed,
+        state_dir: settings.state_dir.clone(),
+        max_db: settings.max_db,
         max_frame: settings.max_frame,
         verbose: settings.verbose,
     })
+}
+
+fn source(settings: &Settings) -> Option<Source> {
+    settings.events.as_ref().map(|events| match events {
+        settings::EventSource::Stdin => Source::Stdin,
+        settings::EventSource::Path(path) => Source::Path(path.clone()),
+    })
+}
+
+/// Reads events from where they are to come from, on from where an earlier
+/// run was.
+fn feed(settings: &Settings, boot: &Boot, stderr: &Sink) -> io::Result<Option<Feed>> {
+    let Some(source) = source(settings) else { return Ok(None) };
+    let position = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
+    let position = position.map(|(_, position)| position.clone());
+    let (stderr, verbose) = (stderr.clone(), settings.verbose);
+    let log = move |level, message: &str| {
+        if level > Level::Debug || verbose {
+            say(&stderr, message, false);
+        }
+    };
+    Feed::start(source, position, settings.max_frame, Box::new(log)).map(Some)
 }
 
 fn setup(settings: &Settings) -> Result<Setup, RunError> {
@@ -205,8 +239,12 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
         max_db: settings.max_db,
         by_hand: io::stdin().is_terminal(),
         script: settings.script.as_ref().map(|path| path.display().to_string()),
-        events: EventPolicy::default(),
-        on_crash_loop: OnCrashLoop::default(),
+        events: event_policy(settings),
+        on_crash_loop: match settings.on_crash_loop {
+            settings::OnCrashLoop::Continue => OnCrashLoop::Continue,
+            settings::OnCrashLoop::Rollback => OnCrashLoop::Rollback,
+            settings::OnCrashLoop::Stop => OnCrashLoop::Stop,
+        },
         checkpoint_every: settings.checkpoint_every,
         time_zone: clock::time_zone(),
         seed: u64::from_ne_bytes(seed),
@@ -227,6 +265,16 @@ fn policy(settings: &Settings) -> Policy {
         reset: settings.backoff_reset,
         max_restarts: settings.max_restarts,
         fatal_exit: settings.fatal_exit.clone(),
+    }
+}
+
+fn event_policy(settings: &Settings) -> EventPolicy {
+    EventPolicy {
+        max_attempts: settings.max_attempts,
+        nack_max: settings.nack_max,
+        max_age: settings.event_max_age,
+        timeout: settings.event_timeout,
+        ordered: settings.ordered,
     }
 }
 

@@ -9,7 +9,9 @@ use tokio::time::Interval;
 
 use super::control::{Control, Event};
 use super::stdin_queue::StdinQueue;
+use crate::feed::Feed;
 use crate::output::TextPipe;
+use crate::supervisor::io::SourceBatch;
 
 /// The next request of an operator.
 pub async fn operator(control: Option<&mut Control>) -> Event {
@@ -17,6 +19,17 @@ pub async fn operator(control: Option<&mut Control>) -> Event {
         Some(control) => control.next().await,
         None => pending().await,
     }
+}
+
+/// The next lines of `--events`.
+pub async fn lines(feed: Option<&mut Feed>) -> SourceBatch {
+    if let Some(feed) = feed
+        && let Some(batch) = feed.next().await
+    {
+        return batch;
+    }
+    // There is no source, or it has ended.
+    pending().await
 }
 
 /// The wire has something, or its end.

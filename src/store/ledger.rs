@@ -242,7 +242,7 @@ pub(crate) fn restart(conn: &Connection) -> rusqlite::Result<RestartMemory> {
     let restarts = words.next().and_then(|w| w.parse().ok());
     let before_loop = words.next().and_then(|w| w.parse().ok());
     let rolled_back = words.next() == Some("1");
-    let mut crashes = [Age::default(); UNSTABLE_CRASHES];
+    let mut crashes = [Age::default(); UNSTABLE_CRASHES + 1];
     for crash in &mut crashes {
         *crash = Age::from_millis(words.next().and_then(|w| w.parse().ok()).unwrap_or(0));
     }

@@ -345,6 +345,17 @@ impl Reader {
         })
     }
 
+    /// A number that is another whenever somebody has committed something
+    /// since it was asked for last.
+    ///
+    /// # Errors
+    /// The disk's refusal.
+    pub fn data_version(&self) -> Result<i64> {
+        self.conn
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .map_err(|error| told(Some(&self.conn), &error))
+    }
+
     /// The connection, for a backup.
     pub(crate) const fn connection(&self) -> &Connection {
         &self.conn

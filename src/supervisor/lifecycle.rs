@@ -17,9 +17,11 @@ use super::io::{
 use super::leaving::{Stopping, Why};
 use super::machine::{Delay, Live, Machine, Phase, Readiness, Wire};
 use super::outbox::Outbox;
-use super::queue::Own;
-use super::restart::{Ended, Next};
+use super::queue::{Origin, Own, Work};
+use super::restart::{CRASH_LOOP, Ended, Next};
+use super::setup::OnCrashLoop;
 use crate::clock::{Mono, span};
+use crate::protocol::message::{Request, Restore};
 
 /// A delay's time left is written down in so many steps: often enough that a
 /// crash of adrt wastes little of it, seldom enough for a storage card.
@@ -187,12 +189,16 @@ impl Machine {
         settled.why = self.asked_for(settled.why);
         self.note_poison(settled.class);
         let next = self.decide(&settled);
+        let (next, rollback) = self.consider_loop(next);
         let (backoff, backoff_why) = match &next {
             Next::Start { delay, why } => (Some(*delay), why.clone()),
             Next::End { why, .. } => (None, why.clone()),
         };
         self.cause = StartCause {
-            reason: self.next_reason(&settled),
+            reason: match rollback {
+                Some(_) => StartReason::Rollback,
+                None => self.next_reason(&settled),
+            },
             exit: settled.exit,
             oom: settled.class == ExitClass::OutOfMemory,
             down_since: DownSince::Mono(self.now.mono),
@@ -214,6 +220,9 @@ impl Machine {
         self.write_own(Own::Ended(Box::new(end)));
         for (origin, work) in std::mem::take(&mut self.after_leaving) {
             self.queue.push(origin, work);
+        }
+        if let Some(checkpoint) = rollback {
+            self.roll_back(checkpoint);
         }
         match next {
             Next::Start { delay, .. } if delay.is_zero() => self.spawn(),
@@ -267,9 +276,48 @@ impl Machine {
             }
             Some(Why::Stop | Why::StoreLost | Why::Hang) | None => {
                 let Settled { class, exit, uptime, .. } = *settled;
-                self.restarts.after(Ended { class, exit, uptime }, &mut self.rng)
+                let checkpoint = self.book.as_ref().and_then(|book| book.doc.checkpoint);
+                let checkpoint = checkpoint.map(|(id, _)| id);
+                let ended = Ended { class, exit, uptime, age: self.age(), checkpoint };
+                self.restarts.after(ended, &mut self.rng)
             }
         }
+    }
+
+    /// What a crash loop leads to: the end of the run, or the way back to a
+    /// checkpoint of before it.
+    fn consider_loop(&mut self, next: Next) -> (Next, Option<u64>) {
+        if !self.restarts.is_loop() || !matches!(next, Next::Start { .. }) {
+            return (next, None);
+        }
+        match self.setup.on_crash_loop {
+            OnCrashLoop::Continue => (next, None),
+            OnCrashLoop::Rollback => {
+                let checkpoint = self.restarts.take_rollback();
+                (next, checkpoint)
+            }
+            OnCrashLoop::Stop => {
+                let why = format!("{CRASH_LOOP} crashes in a row (--on-crash-loop stop)");
+                (Next::End { outcome: Outcome::GaveUp, why }, None)
+            }
+        }
+    }
+
+    /// The state becomes, once per loop, what it was before the loop; the
+    /// journal keeps what it goes back from.
+    fn roll_back(&mut self, checkpoint: u64) {
+        self.log(
+            Level::Warning,
+            format!("a crash loop: going back to checkpoint {checkpoint} (--on-crash-loop)"),
+        );
+        let restore = Restore {
+            id: Some(checkpoint),
+            label: None,
+            if_version: None,
+            reopen_events: false,
+            key: None,
+        };
+        self.queue.push(Origin::Own, Work::Request(Request::CheckpointRestore(restore)));
     }
 
     fn next_reason(&self, settled: &Settled) -> StartReason {

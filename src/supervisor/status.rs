@@ -22,6 +22,7 @@ impl Machine {
         put("restarts", json!(self.starts.saturating_sub(1)));
         put("crashes_in_row", json!(self.restarts.crashes_in_row()));
         put("crash_loop", json!(self.restarts.is_loop()));
+        put("unstable", json!(self.restarts.is_unstable(self.age())));
         put("ready", json!(self.ready == Readiness::Told));
         let live = self.live.as_ref();
         put("pid", json!(live.map(|l| l.process.pid)));

@@ -23,7 +23,10 @@ macro_rules! modules {
     };
 }
 
-modules! { test_adrt test_clients test_hazards test_package test_state test_testing test_wire }
+modules! {
+    test_adrt test_clients test_delivery test_events test_examples test_hazards test_langgraph
+    test_openai_agents test_package test_state test_steps test_testing test_timers test_wire
+}
 
 #[test]
 fn no_module_is_left_out() {

@@ -30,6 +30,13 @@ fn usage() {
         &["--backoff-initial", "2h", "--backoff-max", "1h"],
         &["--max-frame", "10"],
         &["--max-inflight", "0"],
+        &["--max-attempts", "0"],
+        &["--nack-max", "0"],
+        &["--nack-max", "10"],
+        &["--event-timeout", "0s"],
+        &["--on-crash-loop", "panic"],
+        &["--events="],
+        &["--events", "-", "--stdin", "inherit"],
     ] {
         refused(&world, options, 2);
     }

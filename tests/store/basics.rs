@@ -160,7 +160,7 @@ fn the_ledger_knows_how_the_last_one_ended() {
         restarts: 9,
         before_loop: Some(4),
         rolled_back: true,
-        crashes: [0, 0, 0, 11, 22, 33].map(Age::from_millis),
+        crashes: [0, 0, 0, 0, 11, 22, 33].map(Age::from_millis),
     };
     commit(&mut store, script.unit(vec![begin_op(1)]));
     drop(store);

@@ -33,7 +33,7 @@ fn a_file_of_schema_1_is_read_and_written() {
     assert_eq!(boot.meta, [("script".to_owned(), "/srv/agent.py".to_owned())]);
     assert_eq!(boot.restart.crashes_in_row, 2);
     assert_eq!(boot.restart.before_loop, None);
-    assert!(!boot.restart.rolled_back && boot.restart.crashes == [Age::default(); 6]);
+    assert!(!boot.restart.rolled_back && boot.restart.crashes == [Age::default(); 7]);
     let restored = store.load().unwrap();
     assert_eq!(restored.root.to_text(), r#"{"a":[1,2.50,"é"],"n":1e400}"#);
     assert_eq!((restored.version, restored.keys.len()), (3, 1));

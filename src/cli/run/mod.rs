@@ -12,9 +12,9 @@ use super::{Context, config, target};
 mod ending;
 pub mod options;
 
-use options::{Damage, Restart, RunOptions, Stdin};
+use options::{CrashLoop, Damage, Restart, RunOptions, Stdin};
 
-use crate::settings::Settings;
+use crate::settings::{EventSource, Settings};
 use crate::store::open::MAX_DB_DEFAULT;
 use crate::supervisor::machine;
 use crate::supervisor::restart::Policy;
@@ -94,7 +94,7 @@ pub fn settings(args: RunArgs, state_dir: Option<&Path>, env: &Env) -> Result<Se
         &state_dir,
     );
     let options = args.options.over(file.options);
-    let dirs = Dirs { state_dir, runtime_dir };
+    let dirs = Dirs { state_dir, runtime_dir, cwd: &env.cwd };
     let settings = complete(Named { agent, argv, script }, dirs, options);
     check(&settings)?;
     Ok(settings)
@@ -108,16 +108,17 @@ struct Named {
 }
 
 /// Where everything is.
-struct Dirs {
+struct Dirs<'a> {
     state_dir: PathBuf,
     runtime_dir: PathBuf,
+    cwd: &'a Path,
 }
 
 /// Puts the default wherever nobody said anything. The defaults are those of
 /// the modules that the settings are for.
-fn complete(named: Named, dirs: Dirs, options: RunOptions) -> Settings {
+fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
     let policy = Policy::default();
-    let RunOptions { restarts, process, storage, verbose } = options;
+    let RunOptions { restarts, events, process, storage, verbose } = options;
     Settings {
         agent: named.agent,
         argv: named.argv,
@@ -132,6 +133,13 @@ fn complete(named: Named, dirs: Dirs, options: RunOptions) -> Settings {
         backoff_reset: restarts.backoff_reset.unwrap_or(policy.reset),
         max_restarts: restarts.max_restarts,
         fatal_exit: restarts.fatal_exit.unwrap_or_default(),
+        on_crash_loop: restarts.on_crash_loop.unwrap_or(CrashLoop::Continue).into(),
+        events: events.events.map(|path| source(&path, dirs.cwd)),
+        max_attempts: events.max_attempts.unwrap_or(machine::MAX_ATTEMPTS_DEFAULT),
+        nack_max: events.nack_max.unwrap_or(machine::NACK_MAX_DEFAULT),
+        event_max_age: events.event_max_age.unwrap_or(machine::EVENT_MAX_AGE_DEFAULT),
+        event_timeout: events.event_timeout,
+        ordered: events.ordered == Some(true),
         stop_timeout: process.stop_timeout.unwrap_or(machine::STOP_TIMEOUT_DEFAULT),
         ready_timeout: process.ready_timeout.unwrap_or(machine::READY_TIMEOUT_DEFAULT),
         stdin_inherit: process.stdin == Some(Stdin::Inherit),
@@ -145,6 +153,11 @@ fn complete(named: Named, dirs: Dirs, options: RunOptions) -> Settings {
         ephemeral: storage.ephemeral == Some(true),
         verbose: verbose == Some(true),
     }
+}
+
+/// `-` is stdin; a file of that name is `./-`.
+fn source(path: &Path, cwd: &Path) -> EventSource {
+    if path.as_os_str() == "-" { EventSource::Stdin } else { EventSource::Path(cwd.join(path)) }
 }
 
 /// A size of something held in memory; none is larger than an address can say.
@@ -165,6 +178,28 @@ fn check(settings: &Settings) -> Result<(), Failure> {
                 settings.backoff_initial, settings.backoff_max
             ),
             "raise --backoff-max or lower --backoff-initial",
+        );
+    }
+    if settings.events == Some(EventSource::Stdin) && settings.stdin_inherit {
+        return wrong(
+            "stdin can't be read by both",
+            "--events - takes adrt's stdin for events, --stdin inherit gives it to the agent"
+                .into(),
+            "feed the events through a file or a FIFO: --events PATH",
+        );
+    }
+    if settings.event_timeout.is_some_and(|span| span.is_zero()) {
+        return wrong(
+            "--event-timeout is zero",
+            "the agent would count as hung with its first event".into(),
+            "leave it out, and an event may be held for ever",
+        );
+    }
+    if settings.nack_max.is_zero() {
+        return wrong(
+            "--nack-max is zero",
+            "an event that fails would be handed out again without a pause, for ever".into(),
+            "--nack-max 1s, or --event-max-age 0 to give it up at its first nack",
         );
     }
     if (settings.max_frame as u64) < MAX_FRAME_LEAST_BYTES {

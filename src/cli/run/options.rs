@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 
 use crate::cli::quantity;
-use crate::settings::{OnDamage, RestartMode};
+use crate::settings::{OnCrashLoop, OnDamage, RestartMode};
 
 /// What may also be said by the configuration file.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -20,6 +20,9 @@ pub struct RunOptions {
     /// When it is started again.
     #[command(flatten)]
     pub restarts: RestartOptions,
+    /// Where events come from, and what becomes of them.
+    #[command(flatten)]
+    pub events: EventOptions,
     /// How the process is treated.
     #[command(flatten)]
     pub process: ProcessOptions,
@@ -56,6 +59,50 @@ pub struct RestartOptions {
     /// Exit codes with no restart after them (exit 70), as 3,4
     #[arg(long, value_name = "CODES", env = "ADRT_FATAL_EXIT", value_parser = quantity::exit_code, value_delimiter = ',')]
     pub fatal_exit: Option<Vec<i32>>,
+    /// What to do after five crashes in a row without progress [default: continue]
+    #[arg(long, value_name = "WHAT", env = "ADRT_ON_CRASH_LOOP")]
+    pub on_crash_loop: Option<CrashLoop>,
+}
+
+/// Where events come from, and what becomes of them.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Events")]
+pub struct EventOptions {
+    /// Feed the inbox from this file or FIFO, or from stdin (-)
+    ///
+    /// One JSON object a line. A file is read from its beginning and followed
+    /// through rotation by renaming; how far it is read is written down
+    /// together with its events, so a restart neither repeats nor skips one.
+    /// A FIFO and stdin can't be read twice: lines that were read from them
+    /// and not yet written down when adrt dies are lost. A line that is no
+    /// event becomes a dead letter with its text.
+    #[arg(long, value_name = "FILE|FIFO|-", env = "ADRT_EVENTS", value_parser = source())]
+    pub events: Option<PathBuf>,
+    /// Give an event up after so many deaths of the agent over it [default: 3]
+    #[arg(long, value_name = "N", env = "ADRT_MAX_ATTEMPTS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_attempts: Option<u32>,
+    /// The longest delay after a nack [default: 10m]
+    #[arg(long, value_name = "TIME", env = "ADRT_NACK_MAX", value_parser = quantity::duration)]
+    pub nack_max: Option<Duration>,
+    /// Give up an event that is nacked at this age [default: 24h]
+    #[arg(long, value_name = "TIME", env = "ADRT_EVENT_MAX_AGE", value_parser = quantity::duration)]
+    pub event_max_age: Option<Duration>,
+    /// How long an event may be held before the agent counts as hung [default: for ever]
+    #[arg(long, value_name = "TIME", env = "ADRT_EVENT_TIMEOUT", value_parser = quantity::duration)]
+    pub event_timeout: Option<Duration>,
+    /// Let later events wait for one that is delayed or was nacked
+    #[arg(long, value_name = "BOOL", env = "ADRT_ORDERED", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub ordered: Option<bool>,
+}
+
+/// A place to read events from; the empty one is a slip, not a file.
+fn source() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        if path.as_os_str().is_empty() {
+            return Err("is empty; name a file or a FIFO, or - for stdin");
+        }
+        Ok(path)
+    })
 }
 
 /// How the agent's process is treated.
@@ -111,6 +158,7 @@ impl RunOptions {
     pub fn over(self, below: Self) -> Self {
         Self {
             restarts: self.restarts.over(below.restarts),
+            events: self.events.over(below.events),
             process: self.process.over(below.process),
             storage: self.storage.over(below.storage),
             verbose: self.verbose.or(below.verbose),
@@ -129,6 +177,20 @@ impl RestartOptions {
             backoff_reset: self.backoff_reset.or(below.backoff_reset),
             max_restarts: self.max_restarts.or(below.max_restarts),
             fatal_exit: self.fatal_exit.or(below.fatal_exit),
+            on_crash_loop: self.on_crash_loop.or(below.on_crash_loop),
+        }
+    }
+}
+
+impl EventOptions {
+    fn over(self, below: Self) -> Self {
+        Self {
+            events: self.events.or(below.events),
+            max_attempts: self.max_attempts.or(below.max_attempts),
+            nack_max: self.nack_max.or(below.nack_max),
+            event_max_age: self.event_max_age.or(below.event_max_age),
+            event_timeout: self.event_timeout.or(below.event_timeout),
+            ordered: self.ordered.or(below.ordered),
         }
     }
 }
@@ -170,6 +232,17 @@ pub enum Restart {
     Never,
 }
 
+/// `--on-crash-loop`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CrashLoop {
+    /// Start it again, later and later; it is told safe_mode
+    Continue,
+    /// Once, go back to the newest checkpoint from before the first of them
+    Rollback,
+    /// End the run
+    Stop,
+}
+
 /// `--stdin`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Stdin {
@@ -196,6 +269,16 @@ impl From<Restart> for RestartMode {
             Restart::OnFailure => Self::OnFailure,
             Restart::Always => Self::Always,
             Restart::Never => Self::Never,
+        }
+    }
+}
+
+impl From<CrashLoop> for OnCrashLoop {
+    fn from(typed: CrashLoop) -> Self {
+        match typed {
+            CrashLoop::Continue => Self::Continue,
+            CrashLoop::Rollback => Self::Rollback,
+            CrashLoop::Stop => Self::Stop,
         }
     }
 }

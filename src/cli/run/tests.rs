@@ -5,7 +5,7 @@ use clap::{Args as _, FromArgMatches as _};
 
 use super::*;
 use crate::cli::quantity;
-use crate::settings::{OnDamage, RestartMode};
+use crate::settings::{OnCrashLoop, OnDamage, RestartMode};
 
 fn parser() -> clap::Command {
     RunArgs::augment_args(clap::Command::new("run")).mut_args(|arg| arg.env(None::<&'static str>))
@@ -55,7 +55,9 @@ fn flags_over_file_over_defaults() {
     let mut file = tempfile::NamedTempFile::new().expect("temporary file");
     let text = "name = \"night\"\ncommand = [\"./watch\"]\nbackoff-max = \"5m\"\n\
                 backoff-initial = \"2s\"\nephemeral = true\nstate-dir = \"/file\"\n\
-                restart = \"always\"\n";
+                restart = \"always\"\nevents = \"feed\"\nmax-attempts = 5\n\
+                nack-max = \"30s\"\nevent-max-age = \"1h\"\nevent-timeout = \"2m\"\n\
+                ordered = true\non-crash-loop = \"rollback\"\ncheckpoint-every = 9\n";
     file.write_all(text.as_bytes()).expect("written");
     let path = file.path().to_str().expect("text");
     let found =
@@ -68,6 +70,13 @@ fn flags_over_file_over_defaults() {
     assert_eq!(found.backoff_reset, Policy::default().reset);
     assert_eq!(found.restart, RestartMode::Always);
     assert!(!found.ephemeral);
+    assert_eq!(found.events, Some(EventSource::Path("/cwd/feed".into())));
+    assert_eq!((found.max_attempts, found.ordered), (5, true));
+    assert_eq!(found.nack_max, Duration::from_secs(30));
+    assert_eq!(found.event_max_age, Duration::from_secs(3600));
+    assert_eq!(found.event_timeout, Some(Duration::from_secs(120)));
+    assert_eq!(found.on_crash_loop, OnCrashLoop::Rollback);
+    assert_eq!(found.checkpoint_every, Some(9));
     let found = of(&["--config", path, "-n", "x", "--", "ls"]).expect("ok");
     assert_eq!((found.agent.as_str(), found.argv.as_slice()), ("x", &["ls".into()][..]));
     assert!(found.ephemeral);
@@ -79,8 +88,25 @@ fn settings_that_do_not_go_together() {
         &["--backoff-initial", "2m", "--", "ls"][..],
         &["--max-frame", "10", "--", "ls"],
         &["--max-db", "1KiB", "--", "ls"],
+        &["--events", "-", "--stdin", "inherit", "--", "ls"],
+        &["--event-timeout", "0", "--", "ls"],
+        &["--nack-max", "0s", "--", "ls"],
     ] {
         assert_eq!(of(words).expect_err("refused").kind, Kind::Usage, "{words:?}");
+    }
+}
+
+#[test]
+fn where_events_come_from() {
+    let source = |words: &[&str]| of(words).expect("ok").events;
+    let path = |path: &str| Some(EventSource::Path(path.into()));
+    assert_eq!(source(&["--", "ls"]), None);
+    assert_eq!(source(&["--events", "-", "--", "ls"]), Some(EventSource::Stdin));
+    assert_eq!(source(&["--events", "feed", "--", "ls"]), path("/cwd/feed"));
+    assert_eq!(source(&["--events=./-", "--", "ls"]), path("/cwd/./-"));
+    assert_eq!(source(&["--events", "/x/y", "--", "ls"]), path("/x/y"));
+    for bad in [&["run", "--events="][..], &["run", "--max-attempts=0"], &["run", "--ordered=x"]] {
+        assert!(parser().try_get_matches_from(bad).is_err(), "{bad:?}");
     }
 }
 
@@ -118,5 +144,13 @@ fn the_help_tells_the_real_defaults() {
     assert_eq!((told("restart").as_str(), real.restart), ("on-failure", RestartMode::OnFailure));
     assert_eq!((told("on-damage").as_str(), real.on_damage), ("stop", OnDamage::Stop));
     assert_eq!((told("stdin").as_str(), real.stdin_inherit), ("wire", false));
+    assert_eq!(number("max-attempts"), f64::from(real.max_attempts));
+    assert_eq!(span("nack-max"), real.nack_max);
+    assert_eq!(span("event-max-age"), real.event_max_age);
+    assert_eq!((told("event-timeout").as_str(), real.event_timeout), ("for ever", None));
+    assert_eq!(
+        (told("on-crash-loop").as_str(), real.on_crash_loop),
+        ("continue", OnCrashLoop::Continue)
+    );
     assert_eq!((told("max-restarts").as_str(), real.max_restarts), ("never", None));
 }

@@ -65,6 +65,18 @@ impl Steps {
         self.done.contains(&seq)
     }
 
+    /// An event is out of the agent's hands for now: what was begun of it is
+    /// not under way any more.
+    pub fn event_let_go(&mut self, seq: Seq) {
+        self.done.remove_mut(&seq);
+        for key in self.of_scope(&Scope::Event(seq)) {
+            if let Some(mut step) = self.open.get(&key).cloned() {
+                step.incarnation = 0;
+                self.open.insert_mut(key, step);
+            }
+        }
+    }
+
     /// An event is settled for good: what was open of it never will be completed.
     pub fn event_is_over(&mut self, seq: Seq) {
         self.done.remove_mut(&seq);
@@ -73,17 +85,15 @@ impl Steps {
 
     /// All of a scope are forgotten.
     pub fn forget(&mut self, scope: &Scope) {
-        let first = StepKey { scope: scope.clone(), name: "".into() };
-        let gone: Vec<StepKey> = self
-            .open
-            .range(first..)
-            .map(|(key, _)| key)
-            .take_while(|key| key.scope == *scope)
-            .cloned()
-            .collect();
-        for key in gone {
+        for key in self.of_scope(scope) {
             self.open.remove_mut(&key);
         }
+    }
+
+    fn of_scope(&self, scope: &Scope) -> Vec<StepKey> {
+        let first = StepKey { scope: scope.clone(), name: "".into() };
+        let keys = self.open.range(first..).map(|(key, _)| key);
+        keys.take_while(|key| key.scope == *scope).cloned().collect()
     }
 
     /// Those that are open.

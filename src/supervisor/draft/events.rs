@@ -220,6 +220,7 @@ impl Draft<'_> {
     /// Takes an event out of the agent's hands, if it is in them.
     fn taken(&mut self, seq: Seq, attempt: u32) -> Result<Held, WireError> {
         self.check_held(seq, Some(attempt))?;
+        self.doc.agenda.steps.event_let_go(seq);
         self.doc.agenda.inbox.let_go(seq).ok_or_else(|| stale(seq, Some(attempt)))
     }
 
@@ -359,6 +360,7 @@ impl Draft<'_> {
         let seqs = self.doc.agenda.inbox.held_seqs();
         for seq in &seqs {
             let Some(mut held) = self.doc.agenda.inbox.let_go(*seq) else { continue };
+            self.doc.agenda.steps.event_let_go(*seq);
             if !counts {
                 self.doc.agenda.inbox.put_back(held);
                 continue;

@@ -71,7 +71,10 @@ impl Draft<'_> {
         row.attempt += 1;
         row.review = None;
         self.step_result("run", &row, "")?;
-        self.doc.agenda.steps.begun(row.clone(), self.context.incarnation);
+        // A command does it, which may end while the agent lives; that no two
+        // do is the command's care.
+        let who = if self.context.by == "operator" { 0 } else { self.context.incarnation };
+        self.doc.agenda.steps.begun(row.clone(), who);
         self.put(WorkOp::Step(Box::new(row)));
         Ok(())
     }

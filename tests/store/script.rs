@@ -193,7 +193,9 @@ impl Script {
             restarts: self.rng.u32(0..50),
             before_loop: self.rng.bool().then(|| self.rng.u64(1..100)),
             rolled_back: self.rng.bool(),
-            crashes: [Age::from_millis(self.rng.u64(0..1 << 40)); 6],
+            crashes: RestartMemory::default()
+                .crashes
+                .map(|_| Age::from_millis(self.rng.u64(0..1 << 40))),
         };
         vec![
             checkpoint_row,

@@ -61,9 +61,16 @@ fn pages_fit_eighty_columns() {
     let wide = format!("{{\"{}\":\"{}\"}}", "k".repeat(200), "v".repeat(200));
     world.ok(&["state", "set", &wide]);
     world.ok(&["checkpoints", "create", "--label", &"label ".repeat(30)]);
+    let kind = "type.".repeat(30);
+    world.ok(&["events", "emit", "--type", &kind, "--data", &wide]);
+    let step = ["step", "run", &kind, "--on-unknown", "review", "--", "false"];
+    world.fails(1, &step);
+    world.fails(69, &step);
     for words in [
         &["list"][..],
         &["status"],
+        &["events", "list"],
+        &["reviews", "list"],
         &["state", "history"],
         &["checkpoints", "list"],
         &["crashes", "list", "--all"],

@@ -54,8 +54,7 @@ pub struct StatusArgs {
 
 /// Say that the agent is alive
 ///
-/// For a run with --hang-timeout: a script that says nothing for so long is
-/// taken for hung.
+/// With a line for people, as notify status.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt notify heartbeat

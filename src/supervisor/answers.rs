@@ -2,13 +2,13 @@
 
 use super::apply::{self, Applied, Context};
 use super::book::Doc;
-use super::draft::Known;
+use super::draft::{Known, patches};
 use super::greeting;
 use super::io::{Answer, CheckpointInfo, Effect, Fetched, WorkAnswer, WorkOp};
 use super::keys;
 use super::machine::{Machine, Phase};
 use super::outbox::Text;
-use super::queue::{Body, Flight, Origin, Waiting, Work};
+use super::queue::{Body, Flight, Origin, Own, Waiting, Work};
 use super::records;
 use super::shown;
 use crate::engines::state::{Format, Node, merge_diff};
@@ -29,7 +29,10 @@ impl Machine {
         };
         let applied = applied.unwrap_or_else(|error| Applied::answer(Body::Error(error)));
         let mut applied = applied;
-        self.hand_out_with(&work, &mut applied);
+        // A request that failed runs alone: nothing but itself is to fail it.
+        if !second_try || matches!(work, Work::Own(_)) {
+            self.hand_out_with(&work, &mut applied);
+        }
         let mut flight = Flight {
             origin,
             work,
@@ -58,15 +61,18 @@ impl Machine {
         match work {
             Work::Answered(body) => return Ok(Applied::answer(body.clone())),
             Work::Request(Request::Initialize(initialize)) => {
-                self.subscribe(initialize.events.as_ref(), initialize.checkpoint_every);
+                self.subscribe(origin, initialize.events.as_ref(), initialize.checkpoint_every);
                 return Ok(Applied::answer(Body::Text(self.greeting(initialize))));
             }
             Work::Request(Request::Subscribe(wanted)) => {
-                self.subscribe(Some(wanted), None);
+                self.subscribe(origin, Some(wanted), None);
                 return Ok(Applied::answer(Body::Nothing));
             }
-            Work::Request(Request::EventNext { wait }) => return self.event_next(origin, *wait),
+            Work::Request(Request::EventNext { wait }) => return self.event_next(*wait),
             Work::Request(_) | Work::Restore { .. } | Work::Informed { .. } | Work::Own(_) => {}
+        }
+        if let Work::Own(Own::Source(_)) = work {
+            self.source_applied();
         }
         let context = self.context(origin);
         let timers = self.timer_now();
@@ -161,7 +167,7 @@ impl Machine {
     /// Whether a live agent must be told that somebody else changed its state.
     fn tells_the_agent(&self, origin: &Origin, work: &Work) -> bool {
         matches!(origin, Origin::Operator { .. })
-            && matches!(work, Work::Request(Request::Write(_)))
+            && matches!(work, Work::Request(Request::Write(_)) | Work::Informed { .. })
             && matches!(self.phase, Phase::Running)
     }
 
@@ -191,9 +197,8 @@ impl Machine {
         }
         self.note_own(&flight, &answers);
         self.note_greeting(&flight);
-        let incarnation = self.live_incarnation();
         self.answer_body(&flight.origin, flight.body, &answers);
-        self.follow_up(flight.follow, incarnation);
+        self.follow_up(flight.follow);
         if flight.progress {
             self.got_on();
         }
@@ -272,11 +277,21 @@ impl Machine {
     /// From here on it is told what others do: what they did before is in the
     /// state it was greeted with.
     fn note_greeting(&mut self, flight: &Flight) {
-        if let (Work::Request(Request::Initialize(_)), Origin::Agent { incarnation, .. }) =
-            (&flight.work, &flight.origin)
-            && let Some(live) = self.live.as_mut().filter(|l| l.incarnation == *incarnation)
-        {
-            live.greeted = true;
+        let Origin::Agent { incarnation, .. } = flight.origin else { return };
+        let Some(live) = self.live.as_mut().filter(|l| l.incarnation == incarnation) else {
+            return;
+        };
+        match &flight.work {
+            Work::Request(Request::Initialize(initialize)) => {
+                live.greeted = true;
+                live.subscribed.clone_from(&initialize.events);
+            }
+            Work::Request(Request::Subscribe(wanted)) => live.subscribed = Some(wanted.clone()),
+            Work::Request(_)
+            | Work::Restore { .. }
+            | Work::Informed { .. }
+            | Work::Own(_)
+            | Work::Answered(_) => {}
         }
     }
 
@@ -344,7 +359,7 @@ impl Machine {
             Body::Removed => Ok(Text::Plain(removed(answers))),
             Body::Looked => Ok(Text::Plain(shown::looked(answers))),
             Body::Reopened { version } => Ok(Text::Plain(shown::reopened(version, answers))),
-            Body::Later => return,
+            Body::Later(until) => return self.wait_for_event(origin.clone(), until),
             Body::Informs { .. } => Err(WireError::new(Kind::Internal, "half a write")),
             Body::Loaded(restore) => Err(apply::unknown_checkpoint(&restore)),
         };
@@ -385,8 +400,7 @@ impl Machine {
         else {
             return;
         };
-        let patches: Vec<_> =
-            write.ops.iter().filter(|op| matches!(op, WriteOp::Patch { .. })).collect();
+        let patches: Vec<_> = write.ops.iter().filter(|op| patches(op)).collect();
         let patch = match patches.as_slice() {
             [] => return,
             [WriteOp::Patch { format: Format::Merge, text }] => Some(text.to_string()),
@@ -405,7 +419,7 @@ impl Machine {
     }
 
     fn note_own(&mut self, flight: &Flight, answers: &[Answer]) {
-        if let Work::Own(super::queue::Own::Probe) = flight.work {
+        if let Work::Own(Own::Probe) = flight.work {
             let free = answers.iter().any(|a| matches!(a, Answer::Reserve(true)));
             self.probed(free);
         }

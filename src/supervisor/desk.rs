@@ -14,7 +14,7 @@ use super::agenda::inbox::Next;
 use super::agenda::timers::TimerNow;
 use super::apply::Applied;
 use super::draft::{Delivery, Draft, EVENTS_FULL_PERCENT, Follow, Known};
-use super::io::{Effect, Incarnation, Level, Posted, Seq, SourceBatch};
+use super::io::{Effect, Level, Posted, Seq, SourceBatch};
 use super::leaving::Why;
 use super::machine::{Machine, Phase};
 use super::outbox::Text;
@@ -54,6 +54,10 @@ pub(super) struct Desk {
     source: Option<Arc<SourceBatch>>,
     /// It is in the queue.
     source_queued: bool,
+    /// The number its first event got when it was last applied.
+    source_first: Seq,
+    /// Nobody knows whether it is on the disk: it is if this number is given.
+    source_in_doubt: Option<Seq>,
     /// Who waits for an event, with until when.
     waiters: Vec<(Origin, Mono)>,
     /// Posts that were handed to the post office.
@@ -122,11 +126,7 @@ impl Machine {
     }
 
     /// `event.next`: one event to whoever asks, bound to the live incarnation.
-    pub(super) fn event_next(
-        &mut self,
-        origin: &Origin,
-        wait: Duration,
-    ) -> Result<Applied, WireError> {
+    pub(super) fn event_next(&mut self, wait: Duration) -> Result<Applied, WireError> {
         let alive = matches!(self.phase, Phase::Running);
         let Some(incarnation) = self.live.as_ref().filter(|l| alive && l.leaving.is_none()) else {
             return Err(WireError::invalid_params(
@@ -154,8 +154,12 @@ impl Machine {
         if wait.is_zero() || self.desk.waiters.len() >= WAITERS_MAX {
             return Ok(Applied::answer(Body::Text(Text::Plain("{\"event\":null}".into()))));
         }
-        self.desk.waiters.push((origin.clone(), self.now.mono + wait));
-        Ok(Applied::answer(Body::Later))
+        Ok(Applied::answer(Body::Later(self.now.mono + wait)))
+    }
+
+    /// Somebody waits for an event from now on.
+    pub(super) fn wait_for_event(&mut self, origin: Origin, until: Mono) {
+        self.desk.waiters.push((origin, until));
     }
 
     /// Nobody waits on that connection any more.
@@ -179,13 +183,15 @@ impl Machine {
     // ---------------------------------------------------------- what follows
 
     /// What was promised with a write that is on the disk now.
-    pub(super) fn follow_up(&mut self, follow: Vec<Follow>, to: Option<Incarnation>) {
+    pub(super) fn follow_up(&mut self, follow: Vec<Follow>) {
         for each in follow {
             match each {
                 Follow::Deliver(delivery) => {
                     let line =
                         reply::notification_line("event.deliver", &self.delivery_params(&delivery));
-                    if let Some(live) = self.live.as_mut().filter(|l| Some(l.incarnation) == to) {
+                    // Another may have been started while the disk was slow.
+                    let holder = delivery.holder;
+                    if let Some(live) = self.live.as_mut().filter(|l| l.incarnation == holder) {
                         live.outbox.line(line);
                         self.begin_lease(delivery.seq);
                     }
@@ -202,7 +208,11 @@ impl Machine {
     }
 
     fn begin_lease(&mut self, seq: Seq) {
-        if let (Some(timeout), Some(live)) = (self.setup.events.timeout, &mut self.live) {
+        let (Some(timeout), Some(live)) = (self.setup.events.timeout, &mut self.live) else {
+            return;
+        };
+        let held = self.book.as_ref().and_then(|book| book.doc.agenda.inbox.held(seq));
+        if held.is_some_and(|held| held.status.holder == live.incarnation) {
             live.leases.insert(seq, self.now.mono + timeout);
         }
     }
@@ -384,6 +394,29 @@ impl Machine {
     pub(super) fn source(&mut self, batch: SourceBatch) {
         self.desk.source = Some(Arc::new(batch));
         self.desk.source_queued = false;
+    }
+
+    /// It is being applied.
+    pub(super) fn source_applied(&mut self) {
+        let last = self.book.as_ref().map_or(0, |book| book.doc.agenda.inbox.last_seq());
+        self.desk.source_first = last + 1;
+    }
+
+    /// A transaction with it may or may not be on the disk.
+    pub(super) fn source_lost(&mut self, own: &Own) {
+        if matches!(own, Own::Source(_)) {
+            self.desk.source_in_doubt = Some(self.desk.source_first);
+        }
+    }
+
+    /// The file was read again. Numbers are given in the order in which units
+    /// reach the disk: if that of its first event is taken, it is there. One
+    /// without a new event may be written twice.
+    pub(super) fn source_found(&mut self) {
+        let last = self.book.as_ref().map_or(0, |book| book.doc.agenda.inbox.last_seq());
+        if self.desk.source_in_doubt.take().is_some_and(|first| first <= last) {
+            self.desk.source = None;
+        }
     }
 
     // ------------------------------------------------------------------ posts

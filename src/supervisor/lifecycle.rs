@@ -87,6 +87,7 @@ impl Machine {
             finished: false,
             said: None,
             subscription: None,
+            subscribed: None,
             leases: BTreeMap::new(),
             checkpoint_every: None,
         });

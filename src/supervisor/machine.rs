@@ -105,6 +105,8 @@ pub(super) struct Live {
     pub said: Option<String>,
     /// What events it wants.
     pub subscription: Option<Subscription>,
+    /// The same, as far as it has been answered.
+    pub subscribed: Option<Subscription>,
     /// Until when it may hold an event, under `--event-timeout`.
     pub leases: BTreeMap<Seq, Mono>,
     /// A checkpoint after so many acked events, if `run` was not told otherwise.
@@ -463,9 +465,16 @@ impl Machine {
         self.age_base.map_or_else(Age::default, |base| base.at(self.now.mono))
     }
 
-    /// What events the agent wants from now on.
-    pub(super) fn subscribe(&mut self, wanted: Option<&Subscription>, every: Option<u64>) {
-        if let Some(live) = &mut self.live {
+    /// What events the agent wants from now on; what a dead one wanted is of
+    /// no interest to the next.
+    pub(super) fn subscribe(
+        &mut self,
+        origin: &Origin,
+        wanted: Option<&Subscription>,
+        every: Option<u64>,
+    ) {
+        let Origin::Agent { incarnation, .. } = origin else { return };
+        if let Some(live) = self.live.as_mut().filter(|l| l.incarnation == *incarnation) {
             live.subscription = wanted.cloned();
             live.checkpoint_every = every.or(live.checkpoint_every);
         }
@@ -478,6 +487,7 @@ impl Machine {
         let (age, noted) = (restored.work.age, restored.work.age_at);
         self.age_base.get_or_insert_with(|| AgeBase::new(age, noted, self.now));
         self.book = Some(Book::new(restored, self.now));
+        self.source_found();
         self.send_posts();
         self.settle_waiting();
     }

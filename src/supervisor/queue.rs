@@ -32,6 +32,7 @@ use super::io::{
     IncarnationStart, KeyHash, Receipt, SourceBatch, UnitId, WorkOp,
 };
 use super::outbox::Text;
+use crate::clock::Mono;
 use crate::engines::state::Node;
 use crate::protocol::error::WireError;
 use crate::protocol::message::{Request, Restore, Write};
@@ -160,8 +161,8 @@ pub enum Body {
         /// The version.
         version: u64,
     },
-    /// It is answered another time.
-    Later,
+    /// It is answered when there is something to say, at the latest then.
+    Later(Mono),
 }
 
 /// An entry that waits for its turn.
@@ -222,7 +223,7 @@ impl Flight {
             | Body::Loaded(_)
             | Body::Informs { .. }
             | Body::Looked => true,
-            Body::Later
+            Body::Later(_)
             | Body::Reopened { .. }
             | Body::Nothing
             | Body::Text(_)
@@ -230,7 +231,10 @@ impl Flight {
             | Body::AwaitsBytes(_)
             | Body::Removed => false,
         };
-        self.unit.is_some() && !looks_up
+        // What they hand out along with their answer was never told.
+        let says_only =
+            matches!(self.work, Work::Request(Request::Initialize(_) | Request::Subscribe(_)));
+        self.unit.is_some() && !looks_up && !says_only
     }
 }
 

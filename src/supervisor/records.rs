@@ -86,7 +86,7 @@ fn ended(book: &mut Book, end: &IncarnationEnd, context: &Context) -> Applied {
     let crash = end.class.is_crash();
     let known = Known::default();
     let mut draft = Draft::new(book, context, &known);
-    let held = draft.incarnation_ended(crash, &end.summary);
+    let held = draft.incarnation_ended(end.incarnation, crash, &end.summary);
     let mut applied = draft.into_own();
     let version = if end.version == 0 { book.doc.version } else { end.version };
     let ops = &mut applied.ops;
@@ -106,8 +106,12 @@ fn ended(book: &mut Book, end: &IncarnationEnd, context: &Context) -> Applied {
 /// came meanwhile would be missed.
 fn fetch(book: &Book, context: &Context) -> Applied {
     let inbox = &book.doc.agenda.inbox;
+    // The file was read again meanwhile, and there is nothing more to read.
+    let Some(after) = inbox.fetch_after(context.age) else {
+        return Applied::answer(Body::Nothing);
+    };
     let op = Op::Work(WorkOp::Fetch(Fetch {
-        after: inbox.fetch_after(context.age),
+        after: Some(after),
         types: inbox.filter().types().to_vec(),
         limit: WINDOW_EVENTS,
         bytes: WINDOW_BYTES,

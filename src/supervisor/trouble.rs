@@ -97,6 +97,9 @@ impl Machine {
         if let Some(book) = &mut self.book {
             book.revert();
         }
+        if let Some(live) = &mut self.live {
+            live.subscription.clone_from(&live.subscribed);
+        }
         unanswered
     }
 
@@ -204,6 +207,7 @@ impl Machine {
             let Flight { origin, work, size, after, .. } = flight;
             let work = match work {
                 Work::Own(own) => {
+                    self.source_lost(&own);
                     self.desk_is_done(&own, false);
                     self.owe(own);
                     continue;
@@ -222,6 +226,9 @@ impl Machine {
         }
         again.into_iter().rev().for_each(|waiting| self.queue.push_front(waiting));
         self.book = None;
+        if let Some(live) = &mut self.live {
+            live.leases.clear();
+        }
         if astray {
             self.begin_leaving(Why::StoreLost);
         }

@@ -285,3 +285,21 @@ fn a_crash_tells_what_was_in_hand() {
     let event = world.json(&["events", "show", "1", "--json"]);
     assert_eq!(event["deaths"], 1, "{event}");
 }
+
+#[test]
+fn an_event_for_another_agent_gets_there_once() {
+    let world = World::with(&["a", "b"]);
+    let _running = world.idle("a");
+    let event = r#"{"type":"t","n":1}"#;
+    let words = ["events", "emit", "a", event, "--to", "b", "--json"];
+    assert_eq!(world.json(&words), json!({"outbox_id": 1}));
+    let arrived = until("it is there", || {
+        let there = world.json(&["events", "list", "b", "--json"]);
+        (there != json!([])).then_some(there)
+    });
+    assert_eq!((arrived.as_array().map(Vec::len), &arrived[0]["event"]["n"]), (Some(1), &json!(1)));
+    assert_eq!(
+        world.ok(&["events", "emit", "b", event, "--to", "a"]),
+        "on its way to a, 1 in the outbox\n"
+    );
+}

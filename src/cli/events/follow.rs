@@ -25,7 +25,7 @@ const PAGE_EVENTS: u64 = 500;
 /// are not over. Each is read again whenever anything was committed.
 const WATCHED_MAX: usize = 100;
 /// Characters of a type in a line.
-const TYPE_SHOWN_MAX: usize = 24;
+const TYPE_SHOWN_MAX: usize = 20;
 /// Longer bodies are cut before they are laid out; no terminal is so wide.
 const BODY_SHOWN_MAX: usize = 1000;
 
@@ -193,7 +193,7 @@ impl Following<'_> {
         };
         let seq = row.status.seq;
         let state = standing.as_str();
-        let line = format!("{}  {seq:>4}  {state:<7}  {kind}  {more}", moment.local(at));
+        let line = format!("{}  {seq:>4}  {state:<7}  {kind:<12}  {more}", moment.local(at));
         let paint = self.context.out.paint;
         paint.tint(standing.tint(), &clipped(&line, self.context.out.width))
     }

@@ -10,7 +10,7 @@ use crate::cli::{Context, DONE, agent, client, past};
 use crate::store::read_work::{EventFilter, EventView};
 
 /// Characters of a type in a table.
-const TYPE_SHOWN_MAX: usize = 24;
+const TYPE_SHOWN_MAX: usize = 20;
 /// Longer reasons are cut before they are laid out; no terminal is so wide.
 const WHY_SHOWN_MAX: usize = 1000;
 

@@ -1,7 +1,7 @@
 //! What is remembered of a command that was run as a step:
 //! `{"exit": 0, "stdout": "…"}`.
 //!
-//! Output that is no text goes in as `stdout_base64`. Of output that is more
+//! Output that is no text, or little of it, goes in as `stdout_base64`. Of output that is more
 //! than is kept there is only its length, as `stdout_bytes`: the step is done
 //! all the same, since it may have cost money, and is not done again; but
 //! nobody is given half of its output for the whole.
@@ -13,19 +13,27 @@ use serde::Deserialize;
 use crate::cli::json::Object;
 use crate::json;
 
-/// Output that is remembered at most. Escaped in JSON it may be six times as
-/// long, which a request to adrt still takes.
+/// Output that is remembered at most. In JSON it is at most twice as long,
+/// which a request to adrt still takes.
 pub const OUTPUT_BYTES_MAX: usize = 8 << 20;
+/// So short a text stays one, whatever is in it.
+const ESCAPES_FREE: usize = 64;
 
 /// The text of an outcome; `output` is none where there was too much of it.
 pub fn encode(exit: u8, bytes: u64, output: Option<&[u8]>) -> String {
     let object = Object::new().number("exit", exit);
-    let object = match output.map(|output| (output, std::str::from_utf8(output))) {
-        Some((_, Ok(text))) => object.raw("stdout", &json::encode(text.as_bytes())),
-        Some((output, Err(_))) => object.text("stdout_base64", &BASE64.encode(output)),
-        None => object.number("stdout_bytes", bytes),
+    let object = match (output, output.and_then(as_text)) {
+        (_, Some(text)) => object.raw("stdout", &text),
+        (Some(output), None) => object.text("stdout_base64", &BASE64.encode(output)),
+        (None, None) => object.number("stdout_bytes", bytes),
     };
     object.finish()
+}
+
+/// Output as a JSON string, if it is text and not made of what must be escaped.
+fn as_text(output: &[u8]) -> Option<String> {
+    let text = json::encode(std::str::from_utf8(output).ok()?.as_bytes());
+    (text.len() <= 2 * output.len() + ESCAPES_FREE).then_some(text)
 }
 
 /// What is known of a command that was run before.
@@ -85,6 +93,14 @@ mod tests {
             assert_eq!(decode(&text), Remembered::Whole { exit: 3, output: output.to_vec() });
         }
         assert_eq!(encode(0, 3, Some(b"a\"\n")), r#"{"exit":0,"stdout":"a\"\n"}"#);
+    }
+
+    #[test]
+    fn what_escapes_would_swell_goes_in_as_bytes() {
+        let zeros = vec![0; 1000];
+        let text = encode(0, 1000, Some(&zeros));
+        assert!(text.contains("stdout_base64") && text.len() < 1500, "{text}");
+        assert_eq!(decode(&text), Remembered::Whole { exit: 0, output: zeros });
     }
 
     #[test]

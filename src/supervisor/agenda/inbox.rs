@@ -27,7 +27,7 @@ use rpds::RedBlackTreeMap;
 use wildmatch::WildMatch;
 
 use crate::clock::Age;
-use crate::supervisor::io::{EventRow, EventStatus, Fetched, Place, Seq};
+use crate::supervisor::io::{EventRow, EventStatus, Fetched, Incarnation, Place, Seq};
 use crate::supervisor::work::{WINDOW_BYTES, WINDOW_EVENTS};
 
 /// The window may grow to twice what is read at a time before its end is let go.
@@ -199,6 +199,7 @@ impl Inbox {
         if beyond || !self.filter.wants(&entry.kind) {
             return;
         }
+        self.remove(place);
         self.window_bytes += entry.body.len();
         self.window.insert_mut(place, entry);
         while self.window.size() > 1
@@ -279,6 +280,12 @@ impl Inbox {
         self.held.keys().copied().collect()
     }
 
+    /// Numbers of those that this incarnation holds, or an earlier one.
+    pub fn held_until(&self, incarnation: Incarnation) -> Vec<Seq> {
+        let theirs = self.held.iter().filter(|(_, held)| held.status.holder <= incarnation);
+        theirs.map(|(seq, _)| *seq).collect()
+    }
+
     // ----------------------------------------------------------- handing out
 
     /// Whether the next one may be handed out, and when if not yet. An event
@@ -298,7 +305,7 @@ impl Inbox {
     }
 
     /// Hands the next one out. To be asked after [`Self::next`].
-    pub fn hand_out(&mut self, holder: u64) -> Option<Entry> {
+    pub fn hand_out(&mut self, holder: Incarnation) -> Option<Entry> {
         let place = *self.window.first()?.0;
         let mut entry = self.remove(place)?;
         entry.status.attempt += 1;

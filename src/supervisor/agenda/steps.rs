@@ -70,9 +70,8 @@ impl Steps {
     pub fn event_let_go(&mut self, seq: Seq) {
         self.done.remove_mut(&seq);
         for key in self.of_scope(&Scope::Event(seq)) {
-            if let Some(mut step) = self.open.get(&key).cloned() {
+            if let Some(step) = self.open.get_mut(&key) {
                 step.incarnation = 0;
-                self.open.insert_mut(key, step);
             }
         }
     }

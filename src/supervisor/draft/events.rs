@@ -10,8 +10,8 @@ use crate::protocol::reply::quote;
 use crate::protocol::work::{Ack, Emit, EventText, KvWrite, Nack, Park, Until};
 use crate::supervisor::agenda::inbox::{Entry, Held};
 use crate::supervisor::io::{
-    Arrival, CheckpointReason, EventRow, EventState, EventStatus, KeyHash, KvRow, Op, PostRow, Seq,
-    SourceBatch, WorkOp,
+    Arrival, CheckpointReason, EventRow, EventState, EventStatus, Incarnation, KeyHash, KvRow, Op,
+    PostRow, Seq, SourceBatch, WorkOp,
 };
 use crate::supervisor::keys;
 
@@ -179,7 +179,7 @@ impl Draft<'_> {
     // ------------------------------------------------------------- handing out
 
     /// Hands out as many as the agent has credit for.
-    pub fn hand_out(&mut self, credit: usize, holder: u64) {
+    pub fn hand_out(&mut self, credit: usize, holder: Incarnation) {
         use crate::supervisor::agenda::inbox::Next;
         while self.doc.agenda.inbox.held_count() < credit
             && self.doc.agenda.inbox.next(self.context.age) == Next::Now
@@ -190,11 +190,12 @@ impl Draft<'_> {
     }
 
     /// Hands out one, whoever asked for it.
-    pub fn hand_out_one(&mut self, holder: u64) -> Option<Delivery> {
+    pub fn hand_out_one(&mut self, holder: Incarnation) -> Option<Delivery> {
         let Entry { status, body, .. } = self.doc.agenda.inbox.hand_out(holder)?;
         let delivery = Delivery {
             seq: status.seq,
             attempt: status.attempt,
+            holder,
             body,
             last_error: status.reason.clone(),
         };
@@ -355,11 +356,17 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// The incarnation has ended: what it held waits again. After a death
+    /// An incarnation has ended: what it held waits again. After a death
     /// that counts, each of them is nearer to being given up. Returns what
-    /// was held.
-    pub fn incarnation_ended(&mut self, counts: bool, how: &str) -> Vec<Seq> {
-        let seqs = self.doc.agenda.inbox.held_seqs();
+    /// was held. A record that comes late takes nothing out of the hands of
+    /// a later incarnation.
+    pub fn incarnation_ended(
+        &mut self,
+        incarnation: Incarnation,
+        counts: bool,
+        how: &str,
+    ) -> Vec<Seq> {
+        let seqs = self.doc.agenda.inbox.held_until(incarnation);
         for seq in &seqs {
             let Some(mut held) = self.doc.agenda.inbox.let_go(*seq) else { continue };
             self.doc.agenda.steps.event_let_go(*seq);
@@ -418,6 +425,7 @@ impl Draft<'_> {
                 EventState::Dead => inbox.undertake(None),
                 EventState::Acked => {}
             }
+            self.doc.agenda.steps.event_is_over(*seq);
             self.put(WorkOp::Drop { seq: *seq });
         }
         let count = seqs.len();
@@ -425,8 +433,22 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// An event as the disk has it, and as the steps before this one have
+    /// made it: one that is named twice is no dead letter the second time.
     fn looked_up(&self, seq: Seq) -> Result<EventRow, WireError> {
-        self.known.event(seq).cloned().ok_or_else(|| unknown(seq))
+        let mut row = self.known.event(seq).cloned().ok_or_else(|| unknown(seq))?;
+        for op in &self.ops {
+            match op {
+                Op::Work(WorkOp::Status(status)) if status.seq == seq => {
+                    row.status = (**status).clone();
+                }
+                Op::Work(WorkOp::Drop { seq: dropped }) if *dropped == seq => {
+                    return Err(unknown(seq));
+                }
+                _ => {}
+            }
+        }
+        Ok(row)
     }
 
     // ---------------------------------------------------------------------- kv

@@ -24,7 +24,8 @@ pub use known::Known;
 use super::apply::{Applied, Context};
 use super::book::{Book, Doc};
 use super::io::{
-    CheckpointReason, CheckpointRow, JournalRow, KeyHash, Op, PostRow, Scope, Seq, WorkOp,
+    CheckpointReason, CheckpointRow, Incarnation, JournalRow, KeyHash, Op, PostRow, Scope, Seq,
+    WorkOp,
 };
 use super::keys;
 use super::outbox::Text;
@@ -63,6 +64,8 @@ pub struct Delivery {
     pub seq: Seq,
     /// How often it was handed out, this time included.
     pub attempt: u32,
+    /// The incarnation it is for, and no later one.
+    pub holder: Incarnation,
     /// The whole of it.
     pub body: Arc<str>,
     /// Why it was nacked last.
@@ -324,7 +327,7 @@ impl<'a> Draft<'a> {
 }
 
 /// Whether a step of a write changes the state.
-fn patches(op: &WriteOp) -> bool {
+pub fn patches(op: &WriteOp) -> bool {
     match op {
         WriteOp::Patch { .. } => true,
         WriteOp::Work(WorkWrite::Ack(ack)) => {

@@ -18,7 +18,7 @@ use super::Draft;
 use crate::protocol::error::{Kind, WireError};
 use crate::protocol::work::{StepBegin, StepComplete};
 use crate::supervisor::io::{
-    ReviewRef, ReviewRow, ReviewStatus, Scope, StepKey, StepRow, StepState, WorkOp,
+    Op, ReviewRef, ReviewRow, ReviewStatus, Scope, StepKey, StepRow, StepState, WorkOp,
 };
 
 impl Draft<'_> {
@@ -36,7 +36,7 @@ impl Draft<'_> {
             check_input(&row, begin)?;
             return self.begin_again(row, begin);
         }
-        let Some(found) = self.known.step(&begin.key).map(|found| found.row.clone()) else {
+        let Some(found) = self.remembered(&begin.key) else {
             return self.begin_first(begin);
         };
         check_input(&found, begin)?;
@@ -46,6 +46,22 @@ impl Draft<'_> {
             StepState::Failed => self.step_result("failed", &found, &outcome("error", &found)),
         }
         .map(drop)
+    }
+
+    /// A step that is open no more, as the steps before this one have left it
+    /// or the disk has it.
+    fn remembered(&self, key: &StepKey) -> Option<StepRow> {
+        for op in self.ops.iter().rev() {
+            match op {
+                Op::Work(WorkOp::Step(row)) if row.key == *key => return Some((**row).clone()),
+                Op::Work(WorkOp::ForgetSteps { scope }) if matches!(&key.scope, Scope::Named(named) if **named == **scope) =>
+                {
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        self.known.step(key).map(|found| found.row.clone())
     }
 
     fn begin_first(&mut self, begin: &StepBegin) -> Result<(), WireError> {

@@ -14,7 +14,7 @@ const WORDS_MAX: usize = usize::MAX;
 
 /// Give dead letters another chance
 ///
-/// They are pending again, with no death and no nack counted.
+/// They are handed out again, with no death and no nack counted.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     override_usage = "adrt events retry [OPTIONS] [AGENT] <SEQ>...
@@ -40,7 +40,8 @@ pub struct RetryArgs {
 
 /// Delete events
 ///
-/// With their steps, and whatever state they are in. It can't be undone.
+/// With their steps, whether they wait, are done or were given up. One that
+/// the agent has in hand can't be deleted. It can't be undone.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     override_usage = "adrt events drop [OPTIONS] [AGENT] <SEQ>...
@@ -152,7 +153,11 @@ fn dead_letters(home: &Home, kind: Option<&str>) -> Result<Vec<u64>, Failure> {
 fn send(context: &Context, home: &Home, method: &str, seqs: &[u64]) -> Result<(), Failure> {
     for some in seqs.chunks(SEQS_MAX) {
         let list = array(some.iter().map(u64::to_string));
-        client::call(context, home, method, &Object::new().raw("seqs", &list).finish())?;
+        let params = Object::new().raw("seqs", &list).finish();
+        if let Err(refusal) = client::request(context, home, method, &params)? {
+            let hint = format!("nothing was done; look with adrt events list {}", home.agent());
+            return Err(refusal.into_failure(home).hint(hint));
+        }
     }
     Ok(())
 }

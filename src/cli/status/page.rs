@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::{Health, Inbox, Status, point};
 use crate::cli::Context;
 use crate::cli::output::{Page, Tint};
-use crate::cli::text::{bytes, escaped, span};
+use crate::cli::text::{bytes, clipped, escaped, span};
+
+/// Columns of a page that its names take, with the blanks around them.
+const NAMES_WIDTH: usize = 16;
 
 /// The line of `--check`.
 pub(super) fn line(context: &Context, status: &Status, health: Health) -> String {
@@ -128,6 +131,9 @@ fn work(context: &Context, status: &Status, page: &mut Page) {
             let full = format!("no more events are taken  {}", paint.dim("(--max-db)"));
             page.field("full", paint.tint(Tint::Bad, &full));
         }
+        if !inbox.unwanted.is_empty() {
+            page.field("no taker", unwanted(context, inbox));
+        }
         if inbox.dead > 0 {
             let dead = counted(inbox.dead, "dead letter");
             let more = paint.dim(&format!("  (adrt events list {agent} --dead)"));
@@ -159,6 +165,14 @@ fn in_words(context: &Context, inbox: &Inbox) -> String {
         parts.push(format!("the oldest came {}", context.moment.ago(at)));
     }
     parts.join(", ")
+}
+
+/// "temp 12, mail 3": cut where the line would end.
+fn unwanted(context: &Context, inbox: &Inbox) -> String {
+    let types = inbox.unwanted.iter().map(|of| format!("{} {}", escaped(&of.kind), of.pending));
+    let types = types.collect::<Vec<_>>().join(", ");
+    let room = context.out.width.saturating_sub(NAMES_WIDTH);
+    context.out.paint.tint(Tint::Warn, &clipped(&types, room))
 }
 
 fn memory(context: &Context, status: &Status, page: &mut Page) {

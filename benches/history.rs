@@ -87,6 +87,8 @@ impl Place {
             let ops = (first..(first + AT_ONCE).min(events + 1)).map(arrival).collect();
             store.commit(&[unit(first, ops)]).map_err(|failure| failed(failure.message))?;
         }
+        // What retention looks at once after opening is another matter.
+        while store.maintain() {}
         Ok(Self { home, store })
     }
 

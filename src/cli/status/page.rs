@@ -6,6 +6,7 @@ use super::{Health, Inbox, Status, point};
 use crate::cli::Context;
 use crate::cli::output::{Page, Tint};
 use crate::cli::text::{bytes, clipped, escaped, span};
+use crate::store::read_work::COUNTED_MAX;
 
 /// Columns of a page that its names take, with the blanks around them.
 const NAMES_WIDTH: usize = 16;
@@ -106,9 +107,14 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
     }
 }
 
-/// "1 event", "2 events".
+/// "1 event", "2 events", "10000+ events" where counting ended.
 fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+    if count == 1 { format!("1 {what}") } else { format!("{} {what}s", number(count)) }
+}
+
+/// A number, or where counting it ended.
+fn number(count: u64) -> String {
+    if count == COUNTED_MAX { format!("{count}+") } else { count.to_string() }
 }
 
 /// What nobody but a person takes care of.
@@ -157,7 +163,8 @@ fn work(context: &Context, status: &Status, page: &mut Page) {
 fn in_words(context: &Context, inbox: &Inbox) -> String {
     let parts = [(inbox.pending, "waiting"), (inbox.held, "in hand"), (inbox.parked, "parked")];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-    let mut parts: Vec<String> = parts.map(|(count, how)| format!("{count} {how}")).collect();
+    let mut parts: Vec<String> =
+        parts.map(|(count, how)| format!("{} {how}", number(count))).collect();
     if parts.is_empty() {
         return "empty".to_owned();
     }

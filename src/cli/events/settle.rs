@@ -4,6 +4,7 @@ use super::seq;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::json::{Object, array};
 use crate::cli::manage::confirm;
+use crate::cli::text::counted;
 use crate::cli::{Context, DONE, agent, client, past};
 use crate::protocol::work::SEQS_MAX;
 use crate::store::home::Home;
@@ -86,7 +87,7 @@ pub fn drop(args: &DropArgs, context: &Context) -> Result<u8, Failure> {
     let (home, seqs) = chosen(&args.words, args.dead, args.kind.as_deref(), context)?;
     let name = home.agent();
     if args.dead && !seqs.is_empty() {
-        let question = format!("Delete {} of {name}?", counted(seqs.len(), "dead letter"));
+        let question = format!("Delete {} of {name}?", counted(seqs.len() as u64, "dead letter"));
         confirm(args.yes, &question, || {
             Failure::new(Kind::Usage, format!("no dead letter of {name} was deleted"))
                 .why("nobody is there to agree, and it can't be undone")
@@ -178,12 +179,8 @@ fn tell(
         context.out.line(&format!(
             "{}: {} {verb} {what}",
             home.agent(),
-            counted(count, "event")
+            counted(count as u64, "event")
         ))?;
     }
     Ok(DONE)
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Health, Inbox, Status, point};
 use crate::cli::Context;
 use crate::cli::output::{Page, Tint};
-use crate::cli::text::{bytes, clipped, escaped, span};
+use crate::cli::text::{bytes, clipped, counted, escaped, span};
 use crate::store::read_work::COUNTED_MAX;
 
 /// Columns of a page that its names take, with the blanks around them.
@@ -107,9 +107,9 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
     }
 }
 
-/// "1 event", "2 events", "10000+ events" where counting ended.
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{} {what}s", number(count)) }
+/// "3 dead letters", "10000+ dead letters" where counting ended.
+fn dead_letters(count: u64) -> String {
+    counted(count, "dead letter").replacen(&count.to_string(), &number(count), 1)
 }
 
 /// A number, or where counting it ended.
@@ -141,7 +141,7 @@ fn work(context: &Context, status: &Status, page: &mut Page) {
             page.field("no taker", unwanted(context, inbox));
         }
         if inbox.dead > 0 {
-            let dead = counted(inbox.dead, "dead letter");
+            let dead = dead_letters(inbox.dead);
             let more = paint.dim(&format!("  (adrt events list {agent} --dead)"));
             page.field("given up", format!("{}{more}", paint.tint(Tint::Bad, &dead)));
         }

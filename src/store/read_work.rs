@@ -66,9 +66,9 @@ pub const TYPES_COUNTED: u64 = 10_000;
 const TYPES_TOLD: u64 = 10;
 
 const COUNT: [&str; 3] = [
-    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 0 LIMIT ?1)",
-    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 1 LIMIT ?1)",
-    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 3 LIMIT ?1)",
+    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 0 LIMIT ?1) AS n",
+    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 1 LIMIT ?1) AS n",
+    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 3 LIMIT ?1) AS n",
 ];
 const OLDEST: &str = "SELECT e.seq, e.at FROM events e WHERE e.seq = min(
     coalesce((SELECT min(seq) FROM inbox WHERE state = 0), 9223372036854775807),

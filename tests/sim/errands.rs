@@ -72,7 +72,10 @@ impl Script {
             let (seq, attempt) = known.held[rng.usize(0..known.held.len())];
             return (seq, attempt);
         }
-        (rng.u64(0..known.last_seq + 2), known.guess.unwrap_or_else(|| rng.u32(1..4)))
+        match known.stale.get(rng.usize(0..known.stale.len() + 1)) {
+            Some(stale) => *stale,
+            None => (rng.u64(0..known.last_seq + 2), 99),
+        }
     }
 
     fn event(&mut self, rng: &mut Rng, members: &str) -> (u64, String) {

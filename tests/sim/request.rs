@@ -110,8 +110,8 @@ pub struct Known {
     /// Steps it may run.
     pub steps: Vec<(StepKey, u32)>,
     pub dead: Vec<Seq>,
-    /// The attempt that is named where none is known.
-    pub guess: Option<u32>,
+    /// Hand-outs that are over.
+    pub stale: Vec<(Seq, u32)>,
     pub last_seq: Seq,
     pub last_review: u64,
 }

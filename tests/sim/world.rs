@@ -94,8 +94,7 @@ impl World {
                 None => told[told.len().saturating_sub(3)..].to_vec(),
             },
             steps: hands.map_or(Vec::new(), |hands| hands.steps.clone()),
-            // An operator leaves the agent's events alone.
-            guess: operator.then_some(99),
+            stale: self.checks.told.hand_outs.stale(),
             dead: dead.map(|row| row.status.seq).collect(),
             last_seq: work.last_seq,
             last_review: work.reviews.last_key_value().map_or(0, |(id, _)| *id),

@@ -198,8 +198,11 @@ impl Work {
         self.steps.retain(|key, _| key.scope != Scope::Event(seq));
     }
 
-    /// All of that incarnation's, or an earlier one's, wait again.
-    pub fn ended(&mut self, incarnation: u64) {
+    /// All of that incarnation's, or an earlier one's, wait again. What it
+    /// died over has been written down before.
+    pub fn ended(&mut self, incarnation: u64, crash: bool) {
+        let left = self.held.values().any(|holder| *holder <= incarnation);
+        assert!(!crash || !left, "a death escapes an event that was held");
         self.held.retain(|_, holder| *holder > incarnation);
     }
 

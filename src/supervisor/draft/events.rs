@@ -493,3 +493,6 @@ fn not_in_state(row: &EventRow, why: &str) -> WireError {
     let seq = row.status.seq;
     WireError::invalid_params(format!("event {seq} can't be {why}")).with_number("seq", seq)
 }
+
+#[cfg(test)]
+mod tests;

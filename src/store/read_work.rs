@@ -70,9 +70,14 @@ const COUNT: [&str; 3] = [
     "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 1 LIMIT ?1) AS n",
     "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 3 LIMIT ?1) AS n",
 ];
+/// Among the first ten thousand that wait, and as many that are parked. A plain
+/// `min(seq)` would walk the rows in the order of their numbers, through all
+/// that was ever acked or given up.
 const OLDEST: &str = "SELECT e.seq, e.at FROM events e WHERE e.seq = min(
-    coalesce((SELECT min(seq) FROM inbox WHERE state = 0), 9223372036854775807),
-    coalesce((SELECT min(seq) FROM inbox WHERE state = 1), 9223372036854775807))";
+    coalesce((SELECT min(seq) FROM (SELECT seq FROM inbox WHERE state = 0
+        ORDER BY place, seq LIMIT 10000) AS p), 9223372036854775807),
+    coalesce((SELECT min(seq) FROM (SELECT seq FROM inbox INDEXED BY inbox_parked
+        WHERE state = 1 LIMIT 10000) AS p), 9223372036854775807))";
 const BY_TYPE: &str = "SELECT e.type, count(*) FROM
     (SELECT seq FROM inbox WHERE state = 0 ORDER BY place, seq LIMIT ?1) p
     CROSS JOIN events e ON e.seq = p.seq GROUP BY e.type ORDER BY 2 DESC, 1 LIMIT ?2";

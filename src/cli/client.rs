@@ -4,20 +4,20 @@
 //! Params and results are JSON text throughout: a value on its way to the
 //! state is never parsed into a machine type, so `1e400` gets there.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::failure::{Failure, Kind};
 use super::manage::of_lock;
 use super::{Context, quantity};
-use crate::runtime::{self, offline::OfflineError};
+use crate::runtime::offline::{self, OfflineError};
+pub use crate::runtime::peer::running;
+use crate::runtime::peer::{self, Refusal};
 use crate::store::home::Home;
-use crate::store::lock::{self, Holder, HolderKind, LockError};
+use crate::store::lock::{Holder, HolderKind, LockError};
 use crate::store::open::Options;
 use crate::supervisor::machine::MAX_STATE_DEFAULT;
 
@@ -26,8 +26,6 @@ use crate::supervisor::machine::MAX_STATE_DEFAULT;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long `status` is waited for: the loop answers it from memory.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Largest state's text, and room for the frame around it.
-const ANSWER_MAX_BYTES: u64 = 1 << 30;
 
 /// Calls a method of the control socket that changes something, whether the
 /// agent runs or not. The result is JSON text.
@@ -39,7 +37,7 @@ pub fn call(context: &Context, home: &Home, method: &str, params: &str) -> Resul
     refuse_old_incarnation(context, home, holder.as_ref())?;
     match holder {
         Some(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
-        None => match offline(context, home, method, params)? {
+        None => match ask_offline(context, home, method, params)? {
             Offline::Answer(answer) => result_of(home, &answer),
             // It was started just now.
             Offline::Held(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
@@ -53,7 +51,12 @@ enum Offline {
     Held(Holder),
 }
 
-fn offline(context: &Context, home: &Home, method: &str, params: &str) -> Result<Offline, Failure> {
+fn ask_offline(
+    context: &Context,
+    home: &Home,
+    method: &str,
+    params: &str,
+) -> Result<Offline, Failure> {
     // Budgets are those of the run, which this command does not know unless
     // it is told: one write is no reason to shed history by another budget.
     let budget = |name, default| {
@@ -63,7 +66,7 @@ fn offline(context: &Context, home: &Home, method: &str, params: &str) -> Result
     let max_state = budget("ADRT_MAX_STATE", MAX_STATE_DEFAULT as u64);
     let max_state = usize::try_from(max_state).unwrap_or(usize::MAX);
     let what = || format!("{} can't be written", home.agent());
-    match runtime::offline::call(home, &options, max_state, &frame(method, params)) {
+    match offline::call(home, &options, max_state, &peer::request(method, params)) {
         Ok(answer) => Ok(Offline::Answer(String::from_utf8_lossy(&answer).into_owned())),
         Err(OfflineError::Lock(LockError::Held(holder))) if holder.kind == HolderKind::Run => {
             Ok(Offline::Held(holder))
@@ -93,11 +96,6 @@ pub fn ask_running(home: &Home, holder: &Holder, method: &str) -> Result<String,
 /// It does not answer in time.
 pub fn status(home: &Home, holder: &Holder) -> Result<String, Failure> {
     ask(home, holder, "status", "{}", STATUS_TIMEOUT)
-}
-
-/// The `adrt run` that holds the agent, if there is one.
-pub fn running(home: &Home) -> Option<Holder> {
-    lock::holder(home).filter(|holder| holder.kind == HolderKind::Run)
 }
 
 /// A process that an agent left behind must not write for the agent that has
@@ -149,81 +147,30 @@ fn ask(
             .why(format!("its adrt (process {}) has no control socket yet", holder.pid))
             .hint("try again in a moment"));
     };
-    let line = exchange(socket, &frame(method, params), patience)
+    let line = peer::exchange(socket, &peer::request(method, params), patience)
         .map_err(|error| unreachable(home, holder, socket, &error))?;
     result_of(home, &line)
 }
 
 /// The result in a reply, or the refusal.
 fn result_of(home: &Home, line: &str) -> Result<String, Failure> {
-    let reply: Reply<'_> = serde_json::from_str(line).map_err(|error| {
+    let outcome = peer::outcome(line).map_err(|error| {
         Failure::new(Kind::Failed, format!("{} gave no sensible answer", home.agent()))
             .why(error)
             .hint("is its adrt of another version? adrt --version, and restart it")
     })?;
-    match (reply.result, reply.error) {
-        (_, Some(error)) => Err(refused(home, &error)),
-        (Some(result), None) => Ok(result.get().to_owned()),
-        (None, None) => Ok("null".to_owned()),
-    }
-}
-
-/// A request as one line.
-fn frame(method: &str, params: &str) -> String {
-    let (method, params) = (super::json::quoted(method), one_line(params));
-    format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":{method},\"params\":{params}}}\n")
-}
-
-/// One line out, one line in.
-fn exchange(socket: &Path, frame: &str, patience: Duration) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
-    stream.write_all(frame.as_bytes())?;
-    let mut line = String::new();
-    io::Read::take(BufReader::new(stream), ANSWER_MAX_BYTES).read_line(&mut line)?;
-    if line.is_empty() {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-    }
-    Ok(line)
-}
-
-/// A newline between tokens would end the frame; within strings JSON has none.
-fn one_line(json: &str) -> String {
-    json.replace(['\n', '\r'], " ")
-}
-
-#[derive(Deserialize)]
-struct Reply<'a> {
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(default)]
-    error: Option<ReplyError>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ReplyError {
-    message: String,
-    #[serde(default)]
-    data: ReplyData,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct ReplyData {
-    #[serde(default)]
-    kind: String,
-    version: Option<u64>,
+    outcome.map_err(|refusal| refused(home, &refusal))
 }
 
 /// A refusal of the machine as a failure of the command.
-fn refused(home: &Home, error: &ReplyError) -> Failure {
+fn refused(home: &Home, refusal: &Refusal) -> Failure {
     let agent = home.agent();
-    let (kind, what, hint) = match error.data.kind.as_str() {
+    let (kind, what, hint) = match refusal.kind.as_str() {
         "unknown_checkpoint" => {
             (Kind::NotFound, "there is no such checkpoint", "adrt checkpoints list".to_owned())
         }
         "version_conflict" => {
-            let now = error.data.version.map_or(String::new(), |v| format!(" (now {v})"));
+            let now = refusal.version.map_or(String::new(), |v| format!(" (now {v})"));
             (
                 Kind::Failed,
                 "the state was changed meanwhile",
@@ -253,7 +200,7 @@ fn refused(home: &Home, error: &ReplyError) -> Failure {
         "overloaded" => (Kind::Failed, "adrt is busy", "try again in a moment".to_owned()),
         _ => (Kind::Failed, "the request was refused", String::new()),
     };
-    Failure::new(kind, what).why(&error.message).hint(hint)
+    Failure::new(kind, what).why(&refusal.message).hint(hint)
 }
 
 fn unreachable(home: &Home, holder: &Holder, socket: &Path, error: &io::Error) -> Failure {

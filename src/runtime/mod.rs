@@ -12,7 +12,8 @@
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
 //! - `python_client`: the Python package carried in this binary.
-//! - [`offline`]: one request of an operator when nothing runs.
+//! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
+//!   the adrt that runs an agent.
 
 mod child;
 mod control;
@@ -21,6 +22,7 @@ mod effects;
 mod environment;
 mod life;
 pub mod offline;
+pub mod peer;
 mod python_client;
 mod run;
 mod sources;

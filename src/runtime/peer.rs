@@ -1,0 +1,139 @@
+//! Asking the adrt that holds an agent: a request over its control socket,
+//! and what its reply says.
+//!
+//! The command line asks so for its user, the post office for the agent's
+//! events. Both block while they wait; the loop never calls this.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::json;
+use crate::protocol::reply;
+use crate::store::home::Home;
+use crate::store::lock::{self, Holder, HolderKind};
+
+/// Largest state's text, and room for the frame around it.
+const ANSWER_MAX_BYTES: u64 = 1 << 30;
+
+/// The `adrt run` that holds the agent, if there is one.
+pub fn running(home: &Home) -> Option<Holder> {
+    lock::holder(home).filter(|holder| holder.kind == HolderKind::Run)
+}
+
+/// A request as one line. `params` is JSON text.
+pub fn request(method: &str, params: &str) -> String {
+    let (method, params) = (reply::quote(method), json::one_line(params));
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":{method},\"params\":{params}}}\n")
+}
+
+/// One line out, one line in.
+///
+/// # Errors
+/// The socket can't be reached, or there is no answer in time.
+pub fn exchange(socket: &Path, request: &str, patience: Duration) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    stream.write_all(request.as_bytes())?;
+    let mut line = String::new();
+    io::Read::take(BufReader::new(stream), ANSWER_MAX_BYTES).read_line(&mut line)?;
+    if line.is_empty() {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    Ok(line)
+}
+
+/// A request that was refused.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// What happened and what to do, for people.
+    pub message: String,
+    /// The error's name.
+    pub kind: String,
+    /// The same request may succeed later.
+    pub retryable: bool,
+    /// The version the state has, where that is why.
+    pub version: Option<u64>,
+}
+
+/// What a reply says: the result as JSON text, or the refusal.
+///
+/// # Errors
+/// It is no reply.
+pub fn outcome(line: &str) -> serde_json::Result<Result<String, Refusal>> {
+    let reply: Reply<'_> = serde_json::from_str(line)?;
+    Ok(match (reply.result, reply.error) {
+        (_, Some(ReplyError { message, data })) => Err(Refusal {
+            message,
+            kind: data.kind,
+            retryable: data.retryable,
+            version: data.version,
+        }),
+        (Some(result), None) => Ok(result.get().to_owned()),
+        (None, None) => Ok("null".to_owned()),
+    })
+}
+
+#[derive(Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(default)]
+    error: Option<ReplyError>,
+}
+
+#[derive(Deserialize)]
+struct ReplyError {
+    message: String,
+    #[serde(default)]
+    data: ReplyData,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ReplyData {
+    kind: String,
+    retryable: bool,
+    version: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_line() {
+        assert_eq!(
+            request("state.set", "{\"value\":\n {\"a\": 1e400}}"),
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"state.set\",\
+             \"params\":{\"value\": {\"a\": 1e400}}}\n"
+        );
+    }
+
+    #[test]
+    fn results_and_refusals() {
+        let said = |line: &str| outcome(line).expect("a reply");
+        assert_eq!(
+            said(r#"{"jsonrpc":"2.0","id":1,"result":{"n":-0.0}}"#),
+            Ok("{\"n\":-0.0}".into())
+        );
+        assert_eq!(said(r#"{"jsonrpc":"2.0","id":1}"#), Ok("null".into()));
+        let refused = r#"{"id":1,"error":{"code":1101,"message":"m",
+                          "data":{"kind":"version_conflict","retryable":false,"version":7}}}"#;
+        let refusal = Refusal {
+            message: "m".into(),
+            kind: "version_conflict".into(),
+            retryable: false,
+            version: Some(7),
+        };
+        assert_eq!(said(refused), Err(refusal));
+        let bare = Refusal { message: "m".into(), ..Refusal::default() };
+        assert_eq!(said(r#"{"error":{"message":"m"}}"#), Err(bare));
+        assert!(outcome("no reply\n").is_err());
+    }
+}

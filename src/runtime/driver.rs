@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::unix::pipe::Receiver;
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 use super::child::{Child, End};
 use super::control::{self, Bound, Control};
 use super::environment::Template;
+use super::post::PostOffice;
 use super::sources;
 use crate::clock;
 use crate::output::Sink;
@@ -20,7 +22,7 @@ use crate::process::spawn::{Child as Spawned, Spawner};
 use crate::signals::Signals;
 use crate::store::open::Store;
 use crate::store::writer::{Report, Writer};
-use crate::supervisor::io::{Boot, Effect, Incarnation, Input, SpawnFailure, Verdict};
+use crate::supervisor::io::{Boot, Effect, Incarnation, Input, Posted, SpawnFailure, Verdict};
 use crate::supervisor::machine::Machine;
 use crate::systemd::Notifier;
 
@@ -55,6 +57,8 @@ pub struct Parts {
     pub stderr: Sink,
     /// What is started.
     pub command: Template,
+    /// Where other agents live.
+    pub state_dir: PathBuf,
     /// Longest line of the wire.
     pub max_frame: usize,
     /// Tell more.
@@ -78,6 +82,8 @@ pub struct Driver {
     pub(super) spawned: mpsc::UnboundedReceiver<SpawnReport>,
     pub(super) spawn_sender: mpsc::UnboundedSender<SpawnReport>,
     pub(super) control: Option<Control>,
+    pub(super) post: PostOffice,
+    pub(super) posted: mpsc::UnboundedReceiver<(u64, Posted)>,
     pub(super) notifier: Notifier,
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
@@ -101,6 +107,7 @@ enum Event {
     Report(Report),
     Spawned(SpawnReport),
     Operator(control::Event),
+    Posted { id: u64, outcome: Posted },
     WireReadable,
     StdinWritable,
     Stderr { open: bool },
@@ -122,6 +129,10 @@ impl Driver {
             // The loop is gone only when nobody waits for reports any more.
             let _loop_is_gone = report.send(r);
         })?;
+        let (posted_sender, posted) = mpsc::unbounded_channel();
+        let post = PostOffice::new(parts.state_dir, move |id, outcome| {
+            let _loop_is_gone = posted_sender.send((id, outcome));
+        });
         let watchdog = parts
             .notifier
             .watchdog_interval()
@@ -138,6 +149,8 @@ impl Driver {
             spawned,
             spawn_sender,
             control: parts.control.map(Control::serve).transpose()?,
+            post,
+            posted,
             notifier: parts.notifier,
             stdout: parts.stdout,
             stderr: parts.stderr,
@@ -203,6 +216,7 @@ impl Driver {
             Some(report) = self.reports.recv() => Event::Report(report),
             Some(report) = self.spawned.recv() => Event::Spawned(report),
             event = sources::operator(self.control.as_mut()) => Event::Operator(event),
+            Some((id, outcome)) = self.posted.recv() => Event::Posted { id, outcome },
             () = sources::readable(wire) => Event::WireReadable,
             () = sources::writable(stdin) => Event::StdinWritable,
             open = sources::text(stderr) => Event::Stderr { open },
@@ -226,6 +240,7 @@ impl Driver {
             Event::Operator(control::Event::Gone { conn }) => {
                 self.handle(Input::OperatorGone { conn });
             }
+            Event::Posted { id, outcome } => self.handle(Input::Posted { id, outcome }),
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),
             Event::Text { open: false } => self.with_child(|child| child.text = None),

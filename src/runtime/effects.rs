@@ -33,8 +33,7 @@ impl Driver {
                         control.answer(conn, bytes);
                     }
                 }
-                // Sent by the post office, which is to come.
-                Effect::Post(_) => {}
+                Effect::Post(post) => self.post.send(post),
                 Effect::Notify(notice) => self.notify(&notice),
                 Effect::Log { level, message, from_agent } => self.log(level, &message, from_agent),
                 Effect::Exit(verdict) => self.verdict = Some(verdict),

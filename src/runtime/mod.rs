@@ -11,6 +11,7 @@
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
+//! - `post`: events for other agents.
 //! - `python_client`: the Python package carried in this binary.
 //! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
 //!   the adrt that runs an agent.
@@ -23,6 +24,7 @@ mod environment;
 mod life;
 pub mod offline;
 pub mod peer;
+mod post;
 mod python_client;
 mod run;
 mod sources;

@@ -56,6 +56,23 @@ pub fn call(
     max_state: usize,
     request: &str,
 ) -> Result<Vec<u8>, OfflineError> {
+    let mut answers = Vec::new();
+    call_each(home, options, max_state, &[request], |answer| answers = answer)?;
+    Ok(answers)
+}
+
+/// As [`call`] for each in turn, under one lock and with one reading of the
+/// state. `answered` is told as they are done.
+///
+/// # Errors
+/// As [`call`]; those that were answered are done all the same.
+pub fn call_each<R: AsRef<str>>(
+    home: &Home,
+    options: &Options,
+    max_state: usize,
+    requests: &[R],
+    mut answered: impl FnMut(Vec<u8>),
+) -> Result<(), OfflineError> {
     let _lock = Lock::take_within(home, HolderKind::Command, None, COMMAND_PATIENCE)
         .map_err(OfflineError::Lock)?;
     let (mut store, boot) = Store::open(home, options).map_err(OfflineError::Open)?;
@@ -63,24 +80,26 @@ pub fn call(
     let restored = store.load().map_err(OfflineError::Store)?;
     let mut effects = Vec::new();
     machine.handle(clock::now(), Input::Restored(Box::new(restored)), &mut effects);
-    let input = Input::Operator { conn: 0, uid: 0, line: request.as_bytes() };
-    machine.handle(clock::now(), input, &mut effects);
-    let answer = carry_out(&mut machine, &mut store, effects)?;
-    store.close().map_err(OfflineError::Store)?;
-    Ok(answer)
+    for (conn, request) in (0..).zip(requests) {
+        let line = request.as_ref().as_bytes();
+        machine.handle(clock::now(), Input::Operator { conn, uid: 0, line }, &mut effects);
+        answered(carry_out(&mut machine, &mut store, &mut effects)?);
+    }
+    store.close().map_err(OfflineError::Store)
 }
 
-/// Commits what the machine sends until it answers.
+/// Commits what the machine sends until it has answered and sends no more.
 fn carry_out(
     machine: &mut Machine,
     store: &mut Store,
-    mut effects: Vec<Effect>,
+    effects: &mut Vec<Effect>,
 ) -> Result<Vec<u8>, OfflineError> {
+    let mut answer = None;
     loop {
         let mut units: Vec<Unit> = Vec::new();
         for effect in effects.drain(..) {
             match effect {
-                Effect::Reply { bytes, .. } => return Ok(bytes),
+                Effect::Reply { bytes, .. } => answer = Some(bytes),
                 Effect::Persist(unit) => units.push(unit),
                 Effect::Resume { .. } => units.clear(),
                 Effect::Log { .. } | Effect::Notify(_) | Effect::PassLine => {}
@@ -95,15 +114,18 @@ fn carry_out(
             }
         }
         if units.is_empty() {
-            let message = "the request was not answered; this is a bug".into();
-            return Err(OfflineError::Store(internal(message)));
+            let bug = || internal("the request was not answered; this is a bug".into());
+            return answer.ok_or_else(|| OfflineError::Store(bug()));
         }
         let input = match store.commit(&units) {
             Ok(committed) => Input::Committed(committed),
-            Err(failure) if failure.outcome_unknown => return Err(OfflineError::Store(failure)),
+            Err(failure) if failure.outcome_unknown => {
+                // What was answered was on the disk before.
+                return answer.ok_or(OfflineError::Store(failure));
+            }
             Err(failure) => Input::StoreFailed(failure),
         };
-        machine.handle(clock::now(), input, &mut effects);
+        machine.handle(clock::now(), input, effects);
     }
 }
 

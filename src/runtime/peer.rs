@@ -5,10 +5,12 @@
 //! events. Both block while they wait; the loop never calls this.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -36,9 +38,8 @@ pub fn request(method: &str, params: &str) -> String {
 /// # Errors
 /// The socket can't be reached, or there is no answer in time.
 pub fn exchange(socket: &Path, request: &str, patience: Duration) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
+    let mut stream = connect(socket, patience)?;
     stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
     stream.write_all(request.as_bytes())?;
     let mut line = String::new();
     io::Read::take(BufReader::new(stream), ANSWER_MAX_BYTES).read_line(&mut line)?;
@@ -46,6 +47,17 @@ pub fn exchange(socket: &Path, request: &str, patience: Duration) -> io::Result<
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
     }
     Ok(line)
+}
+
+/// The time-out comes first: at an adrt that is stopped, connections queue up
+/// until a further one would wait for ever.
+fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let stream = UnixStream::from(socket);
+    stream.set_write_timeout(Some(patience))?;
+    socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(stream)
 }
 
 /// A request that was refused.
@@ -113,6 +125,26 @@ mod tests {
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"state.set\",\
              \"params\":{\"value\": {\"a\": 1e400}}}\n"
         );
+    }
+
+    #[test]
+    fn an_adrt_that_is_stopped_is_not_waited_for_longer_than_that() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("socket");
+        let nobody_accepts =
+            socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)
+                .expect("a socket");
+        let address = UnixAddr::new(&path).expect("short enough");
+        socket::bind(nobody_accepts.as_raw_fd(), &address).expect("bound");
+        let backlog = socket::Backlog::new(1).expect("small enough");
+        socket::listen(&nobody_accepts, backlog).expect("listening");
+        let patience = Duration::from_millis(10);
+        let error = exchange(&path, "{}\n", patience).expect_err("no answer");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let mut queued = Vec::new();
+        let error = (0..1000)
+            .find_map(|_| connect(&path, patience).map(|stream| queued.push(stream)).err());
+        assert_eq!(error.expect("the queue has an end").kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

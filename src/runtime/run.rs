@@ -178,6 +178,7 @@ fn parts(
         stderr,
         command: Template::new(settings, control.as_ref().map(Bound::path), client),
         control,
+        state_dir: settings.state_dir.clone(),
         max_frame: settings.max_frame,
         verbose: settings.verbose,
     })

@@ -13,7 +13,8 @@
 //!  clock, json ◄ engines, protocol ◄ supervisor ◄ process ├ ◄ runtime ◄ cli ◄ main
 //!                                        │ signals   │        │
 //!                                        │ systemd   │     settings
-//!                                        └ output ───┘
+//!                                        │ output    │
+//!                                        └ feed ─────┘
 //! ```
 //!
 //! - [`clock`]: two kinds of time, and the only place that reads them;
@@ -21,8 +22,8 @@
 //! - [`engines`]: what is computed. [`protocol`]: what is said on the wire.
 //! - [`supervisor`]: what is decided. A synchronous state machine over data:
 //!   inputs in, effects out, no clock, no file, no thread.
-//! - [`store`], [`process`], [`signals`], [`systemd`], [`output`]: the edges.
-//!   They do things, decide nothing, and don't know each other.
+//! - [`store`], [`process`], [`signals`], [`systemd`], [`output`], [`feed`]: the
+//!   edges. They do things, decide nothing, and don't know each other.
 //! - [`runtime`]: one loop that joins the machine to the edges.
 //! - [`cli`]: one file a command.
 //!
@@ -40,6 +41,7 @@
 pub mod cli;
 pub mod clock;
 pub mod engines;
+pub mod feed;
 pub mod json;
 pub mod output;
 pub mod process;

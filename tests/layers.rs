@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("process", &["clock", "supervisor"]),
     ("signals", &[]),
     ("systemd", &[]),
+    ("feed", &["supervisor"]),
     ("output", &["clock"]),
     (
         "runtime",
@@ -36,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "signals",
             "systemd",
             "output",
+            "feed",
             "settings",
         ],
     ),

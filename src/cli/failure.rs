@@ -54,7 +54,10 @@ pub const EXIT_CODES: &[ExitCode] = &[
     any("0", "Done."),
     any("1", "The command failed; with status --check: degraded."),
     any("2", "Wrong usage; with status --check: down."),
-    any("66", "No such agent, checkpoint, version, crash or value."),
+    any(
+        "66",
+        "No such agent, checkpoint, version, crash or value; with run: --events can't be read.",
+    ),
     run("69", "It gave up after --max-restarts."),
     run("70", "The agent exited with a code of --fatal-exit."),
     run("73", "The state directory can't be created."),

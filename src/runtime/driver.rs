@@ -16,13 +16,16 @@ use super::environment::Template;
 use super::post::PostOffice;
 use super::sources;
 use crate::clock;
+use crate::feed::{self, Feed, News};
 use crate::output::Sink;
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
 use crate::signals::Signals;
 use crate::store::open::Store;
 use crate::store::writer::{Report, Writer};
-use crate::supervisor::io::{Boot, Effect, Incarnation, Input, Posted, SpawnFailure, Verdict};
+use crate::supervisor::io::{
+    Boot, Effect, Incarnation, Input, Level, Posted, SOURCE_POSITION, SpawnFailure, Verdict,
+};
 use crate::supervisor::machine::Machine;
 use crate::systemd::Notifier;
 
@@ -59,6 +62,8 @@ pub struct Parts {
     pub command: Template,
     /// Where other agents live.
     pub state_dir: PathBuf,
+    /// Where lines of events come from.
+    pub events: Option<feed::Source>,
     /// Longest line of the wire.
     pub max_frame: usize,
     /// Tell more.
@@ -84,6 +89,7 @@ pub struct Driver {
     pub(super) control: Option<Control>,
     pub(super) post: PostOffice,
     pub(super) posted: mpsc::UnboundedReceiver<(u64, Posted)>,
+    pub(super) feed: Option<Feed>,
     pub(super) notifier: Notifier,
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
@@ -108,6 +114,7 @@ enum Event {
     Spawned(SpawnReport),
     Operator(control::Event),
     Posted { id: u64, outcome: Posted },
+    Feed(News),
     WireReadable,
     StdinWritable,
     Stderr { open: bool },
@@ -133,6 +140,7 @@ impl Driver {
         let post = PostOffice::new(parts.state_dir, move |id, outcome| {
             let _loop_is_gone = posted_sender.send((id, outcome));
         });
+        let feed = parts.events.map(|source| start_feed(source, &parts.boot, parts.max_frame));
         let watchdog = parts
             .notifier
             .watchdog_interval()
@@ -151,6 +159,7 @@ impl Driver {
             control: parts.control.map(Control::serve).transpose()?,
             post,
             posted,
+            feed: feed.transpose()?,
             notifier: parts.notifier,
             stdout: parts.stdout,
             stderr: parts.stderr,
@@ -175,6 +184,7 @@ impl Driver {
             self.take_lines();
             self.finish_draining();
             self.write_stdin();
+            self.hand_in_source();
             if let Some(verdict) = self.verdict.take() {
                 return verdict;
             }
@@ -217,6 +227,7 @@ impl Driver {
             Some(report) = self.spawned.recv() => Event::Spawned(report),
             event = sources::operator(self.control.as_mut()) => Event::Operator(event),
             Some((id, outcome)) = self.posted.recv() => Event::Posted { id, outcome },
+            news = sources::feed(self.feed.as_mut()) => Event::Feed(news),
             () = sources::readable(wire) => Event::WireReadable,
             () = sources::writable(stdin) => Event::StdinWritable,
             open = sources::text(stderr) => Event::Stderr { open },
@@ -241,6 +252,7 @@ impl Driver {
                 self.handle(Input::OperatorGone { conn });
             }
             Event::Posted { id, outcome } => self.handle(Input::Posted { id, outcome }),
+            Event::Feed(news) => self.feed_says(news),
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),
             Event::Text { open: false } => self.with_child(|child| child.text = None),
@@ -265,6 +277,42 @@ impl Driver {
         self.effects = effects;
     }
 
+    /// Hands in what was read of the source while the machine wants it, and
+    /// has more read meanwhile.
+    fn hand_in_source(&mut self) {
+        if !self.machine.wants_source() {
+            return;
+        }
+        if let Some(batch) = self.feed.as_mut().and_then(Feed::take) {
+            self.handle(Input::Source(batch));
+        }
+        if let Some(feed) = self.feed.as_mut().filter(|_| self.machine.wants_source()) {
+            feed.ask();
+        }
+    }
+
+    fn feed_says(&mut self, news: News) {
+        match news {
+            // The loop's next turn takes it.
+            News::Ready => {}
+            News::Told { level, message } => self.log(level, &format!("events: {message}"), false),
+            News::Trouble(Some(trouble)) => {
+                let message = format!("events: {trouble}");
+                self.log(Level::Warning, &format!("{message}; trying again"), false);
+                self.notifier.status(&message);
+            }
+            News::Trouble(None) => {
+                let message = "events: they are read again";
+                self.log(Level::Info, message, false);
+                self.notifier.status(message);
+            }
+            News::Ended => {
+                self.log(Level::Info, "events: stdin is at its end; no more will come", false);
+                self.feed = None;
+            }
+        }
+    }
+
     fn reported(&mut self, report: Report) {
         match report {
             Report::Committed(committed) => self.handle(Input::Committed(committed)),
@@ -273,4 +321,10 @@ impl Driver {
             Report::RestoreFailed(failure) => self.handle(Input::RestoreFailed(failure)),
         }
     }
+}
+
+/// Goes on where the events that are on the disk end.
+fn start_feed(source: feed::Source, boot: &Boot, max_frame: usize) -> io::Result<Feed> {
+    let kept = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
+    Feed::start(source, kept.map(|(_, position)| position.as_str()), max_frame)
 }

@@ -16,6 +16,7 @@ use super::driver::{Driver, Parts};
 use super::environment::Template;
 use super::python_client;
 use crate::clock;
+use crate::feed::{self, Unusable};
 use crate::output::Sink;
 use crate::process::reap::{self, Reaper};
 use crate::process::spawn::{self, Spawner};
@@ -55,6 +56,20 @@ pub enum RunError {
         /// The one that was given.
         ours: PathBuf,
     },
+    /// What `--events` names is nothing that lines can be read from.
+    EventsOfWrongKind {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// It can't be read.
+    EventsUnreadable {
+        /// What was named.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The system refused something that nothing works without.
     System {
         /// What.
@@ -76,6 +91,8 @@ impl fmt::Display for RunError {
                 theirs.display(),
                 ours.display()
             ),
+            Self::EventsOfWrongKind { path, kind } => write!(f, "{} is {kind}", path.display()),
+            Self::EventsUnreadable { path, source } => write!(f, "{}: {source}", path.display()),
             Self::System { what, source } => write!(f, "{what}: {source}"),
         }
     }
@@ -98,6 +115,7 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     {
         return Ok(verdict);
     }
+    check_events(settings)?;
     let held = if settings.ephemeral { None } else { Some(hold(settings, &home)?) };
     let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
     same_script(settings, &boot)?;
@@ -108,6 +126,23 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     }
     let (_lock, control) = held.unzip();
     drive(parts(settings, &home, control, store, boot, signals)?)
+}
+
+/// Where events come from, for the edge that reads them.
+fn events(settings: &Settings) -> Option<feed::Source> {
+    Some(match settings.events.as_ref()? {
+        settings::EventSource::Stdin => feed::Source::Stdin,
+        settings::EventSource::Path(path) => feed::Source::Path(path.clone()),
+    })
+}
+
+fn check_events(settings: &Settings) -> Result<(), RunError> {
+    let Some(settings::EventSource::Path(path)) = &settings.events else { return Ok(()) };
+    let path = path.clone();
+    feed::check(&feed::Source::Path(path.clone())).map_err(|problem| match problem {
+        Unusable::Kind(kind) => RunError::EventsOfWrongKind { path, kind },
+        Unusable::Unreadable(source) => RunError::EventsUnreadable { path, source },
+    })
 }
 
 /// A command that can't be executed, before anything is made for it: a slip of
@@ -179,6 +214,7 @@ fn parts(
         command: Template::new(settings, control.as_ref().map(Bound::path), client),
         control,
         state_dir: settings.state_dir.clone(),
+        events: events(settings),
         max_frame: settings.max_frame,
         verbose: settings.verbose,
     })

@@ -9,12 +9,21 @@ use tokio::time::Interval;
 
 use super::control::{Control, Event};
 use super::stdin_queue::StdinQueue;
+use crate::feed::{Feed, News};
 use crate::output::TextPipe;
 
 /// The next request of an operator.
 pub async fn operator(control: Option<&mut Control>) -> Event {
     match control {
         Some(control) => control.next().await,
+        None => pending().await,
+    }
+}
+
+/// News of the source of events.
+pub async fn feed(feed: Option<&mut Feed>) -> News {
+    match feed {
+        Some(feed) => feed.next().await,
         None => pending().await,
     }
 }

@@ -139,6 +139,12 @@ pub fn fixed_instant() -> std::time::Instant {
     *origin()
 }
 
+/// The name of this machine's time zone, by the IANA database; UTC where it
+/// has none.
+pub fn time_zone() -> String {
+    jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()
+}
+
 /// Reads the wall clock.
 #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
 pub fn wall() -> Wall {

@@ -22,8 +22,8 @@
 //! - [`engines`]: what is computed. [`protocol`]: what is said on the wire.
 //! - [`supervisor`]: what is decided. A synchronous state machine over data:
 //!   inputs in, effects out, no clock, no file, no thread.
-//! - [`store`], [`process`], [`signals`], [`systemd`], [`output`], [`feed`]: the
-//!   edges. They do things, decide nothing, and don't know each other.
+//! - [`store`], [`process`], [`signals`], [`systemd`], [`output`], [`feed`]: the edges.
+//!   They do things, decide nothing, and don't know each other.
 //! - [`runtime`]: one loop that joins the machine to the edges.
 //! - [`cli`]: one file a command.
 //!

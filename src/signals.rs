@@ -18,7 +18,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -175,6 +175,96 @@ impl Drop for Signals {
     fn drop(&mut self) {
         for id in self.registered.drain(..) {
             low_level::unregister(id);
+        }
+    }
+}
+
+/// What a command in the foreground is told of: it is asked to end, or its
+/// terminal went away.
+const PASSED_ON: [i32; 2] = [libc::SIGTERM, libc::SIGHUP];
+/// What a terminal sends to everything in the foreground, that command too.
+const LEFT_TO_IT: [i32; 2] = [libc::SIGINT, libc::SIGQUIT];
+
+/// For the time that a command runs in the foreground: requests to end are
+/// passed on to it rather than obeyed, so that its end can be waited for.
+/// When dropped, signals are obeyed again.
+#[derive(Debug)]
+pub struct PassedOn {
+    target: Arc<Target>,
+    registered: Vec<(i32, SigId)>,
+}
+
+#[derive(Debug, Default)]
+struct Target {
+    /// 0: there is none, yet or any more.
+    pid: AtomicI32,
+    /// A signal that came before there was one.
+    missed: AtomicI32,
+}
+
+impl PassedOn {
+    /// Installs the handlers. Signals that are ignored stay so.
+    ///
+    /// # Errors
+    /// The system refuses a handler, which it has no reason to.
+    pub fn install() -> io::Result<Self> {
+        let mut passed_on = Self { target: Arc::default(), registered: Vec::new() };
+        for number in PASSED_ON.into_iter().chain(LEFT_TO_IT) {
+            if is_ignored(number) {
+                continue;
+            }
+            let target = Arc::clone(&passed_on.target);
+            let action = move || {
+                if PASSED_ON.contains(&number) {
+                    target.tell(number);
+                }
+            };
+            // SAFETY: the action uses atomics and calls kill(2), and leaves
+            // errno as it was.
+            let id = unsafe { low_level::register(number, action) }?;
+            passed_on.registered.push((number, id));
+        }
+        Ok(passed_on)
+    }
+
+    /// From now on they go to that process.
+    pub fn begin(&self, pid: i32) {
+        self.target.pid.store(pid, Ordering::SeqCst);
+        let missed = self.target.missed.swap(0, Ordering::SeqCst);
+        if missed != 0 {
+            self.target.tell(missed);
+        }
+    }
+
+    /// From now on to none. To be called before it is reaped.
+    pub fn end(&self) {
+        self.target.pid.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Target {
+    /// Called in a handler.
+    fn tell(&self, number: i32) {
+        let pid = self.pid.load(Ordering::SeqCst);
+        if pid > 0 {
+            let before = Errno::last_raw();
+            // SAFETY: kill(2) touches no memory of ours.
+            unsafe { libc::kill(pid, number) };
+            Errno::set_raw(before);
+        } else {
+            self.missed.store(number, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for PassedOn {
+    fn drop(&mut self) {
+        for (number, id) in self.registered.drain(..) {
+            low_level::unregister(id);
+            if let Ok(signal_to_obey) = System::try_from(number) {
+                // SAFETY: the default runs no code of ours.
+                let _obeyed_again = unsafe { signal(signal_to_obey, SigHandler::SigDfl) };
+            }
         }
     }
 }

@@ -22,8 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("process", &["clock", "supervisor"]),
     ("signals", &[]),
     ("systemd", &[]),
-    ("feed", &["supervisor"]),
     ("output", &["clock"]),
+    ("feed", &["supervisor"]),
     (
         "runtime",
         &[

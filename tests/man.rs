@@ -172,8 +172,9 @@ fn files(out: &mut String) {
 
 fn exit_status(path: &[&str], out: &mut String) {
     out.push_str(".SH EXIT STATUS\n");
-    let every = path.len() == 1 || path.last() == Some(&"run");
-    for row in EXIT_CODES.iter().filter(|row| every || !row.run_only) {
+    let command = path.get(1..).unwrap_or_default().join(" ");
+    let is_its = |only: &[&str]| only.is_empty() || only.contains(&&*command);
+    for row in EXIT_CODES.iter().filter(|row| path.len() == 1 || is_its(row.only)) {
         term(out, row.code, row.meaning);
     }
 }
@@ -256,7 +257,7 @@ fn the_protocol_page_is_sound() {
     let text = fs::read_to_string(path).expect("man/adrt-protocol.7 is there");
     assert!(text.starts_with(".TH ADRT\\-PROTOCOL 7"));
     let known =
-        ["TH", "SH", "SS", "PP", "TP", "IP", "RS", "RE", "B", "I", "BR", "nf", "fi", "\\\""];
+        ["TH", "SH", "SS", "PP", "TP", "IP", "RS", "RE", "B", "I", "BR", "IR", "nf", "fi", "\\\""];
     let (mut filled, mut indent) = (true, 0_i32);
     for (number, line) in text.lines().enumerate() {
         let at = number + 1;
@@ -290,12 +291,34 @@ fn the_protocol_page_is_sound() {
         "run.finish",
         "heartbeat",
         "log",
+        "event.subscribe",
+        "event.emit",
+        "event.ack",
+        "event.nack",
+        "event.park",
+        "event.extend",
+        "event.history",
+        "step.begin",
+        "step.complete",
+        "step.forget",
+        "kv.put",
+        "kv.get",
+        "kv.list",
+        "kv.delete",
+        "timer.set",
+        "timer.cancel",
+        "review.request",
+        "review.get",
+        "event.deliver",
+        "review.resolved",
         "state.changed",
         "shutdown",
     ] {
         assert!(text.contains(method), "{method} is missing");
     }
-    for code in [1001, 1002, 1003, 1101, 1102, 1103, 1401, 1501, 1502] {
+    for code in
+        [1001, 1002, 1003, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1301, 1302, 1401, 1501, 1502]
+    {
         assert!(text.contains(&code.to_string()), "{code} is missing");
     }
 }

@@ -81,6 +81,20 @@ impl Wire {
         }
     }
 
+    /// Reads once, and hands each whole line to `each`.
+    pub fn lines(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        self.read()?;
+        let held = &self.buffer[self.start..self.end];
+        let taken = memchr::memrchr(b'\n', held).map_or(0, |last| last + 1);
+        check(&held[..taken])?;
+        held[..taken]
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .for_each(&mut each);
+        self.start += taken;
+        Ok(())
+    }
+
     /// Reads once, and takes all whole lines; returns how many there were.
     pub fn answers(&mut self) -> io::Result<usize> {
         self.read()?;

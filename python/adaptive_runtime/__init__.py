@@ -25,6 +25,7 @@ if os.path.exists(os.path.join(_HERE, "_embedded")):
 
 if TYPE_CHECKING:
     from ._engines import RecoveryEngine, StateEngine
+    from ._runtime_events import AsyncEvent
     from .runtime import Runtime
 
 if not _stepped_aside:
@@ -36,6 +37,7 @@ if not _stepped_aside:
         AdrtError,
         BadToken,
         Disconnected,
+        InboxFull,
         InvalidParams,
         KeyReused,
         MigrationMissing,
@@ -45,22 +47,34 @@ if not _stepped_aside:
         PatchFailed,
         ProtocolError,
         SchemaTooNew,
+        StaleAttempt,
+        StepFailed,
+        StepInProgress,
+        StepInReview,
+        StepMismatch,
         StoreFailed,
         TooLarge,
+        UnknownAgent,
         UnknownCheckpoint,
+        UnknownEvent,
         UnsupportedProtocol,
         VersionConflict,
     )
+    from ._agent_events import Event
     from ._results import Checkpoint, StartInfo
+    from ._steps import step
     from ._version import __version__
     from .agent import Agent
 
 __all__ = [
     "AdrtError",
     "Agent",
+    "AsyncEvent",
     "BadToken",
     "Checkpoint",
     "Disconnected",
+    "Event",
+    "InboxFull",
     "InvalidParams",
     "KeyReused",
     "MigrationMissing",
@@ -72,17 +86,30 @@ __all__ = [
     "RecoveryEngine",
     "Runtime",
     "SchemaTooNew",
+    "StaleAttempt",
     "StartInfo",
     "StateEngine",
+    "StepFailed",
+    "StepInProgress",
+    "StepInReview",
+    "StepMismatch",
     "StoreFailed",
     "TooLarge",
+    "UnknownAgent",
     "UnknownCheckpoint",
+    "UnknownEvent",
     "UnsupportedProtocol",
     "VersionConflict",
     "__version__",
+    "step",
 ]
 
-_ON_DEMAND = {"Runtime": "runtime", "StateEngine": "_engines", "RecoveryEngine": "_engines"}
+_ON_DEMAND = {
+    "AsyncEvent": "_runtime_events",
+    "RecoveryEngine": "_engines",
+    "Runtime": "runtime",
+    "StateEngine": "_engines",
+}
 
 
 def __getattr__(name: str) -> object:

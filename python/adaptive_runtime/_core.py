@@ -35,14 +35,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._requests import Effect, Request
-    from ._wire import Transport
+    from ._wire import Awaited, Transport
 
 RELEAD_SECONDS = 1.0
 """A follower looks for itself this often, should a leader have been torn away mid-step."""
 
 READS_AT_ONCE = 16
 """Reads in a row before an event loop gets its turn again."""
-
 
 READ_SIZE = 65536
 """A pipe's capacity: a read never gets more."""
@@ -207,8 +206,8 @@ class Core:
         """Waits until something has come and takes it in; no longer than this."""
         self._turn(None, seconds)
 
-    def wait(self, call: Call, timeout: float | None = None) -> bool:
-        """Waits for the answer; False if it hasn't come in time."""
+    def wait(self, call: Awaited, timeout: float | None = None) -> bool:
+        """Waits until an answer, or what else is to come, is there; False if not in time."""
         end = None if timeout is None else time.monotonic() + timeout
         while not call.done:
             left = None if end is None else end - time.monotonic()
@@ -217,7 +216,7 @@ class Core:
             self._turn(call, left)
         return True
 
-    def _turn(self, call: Call | None, seconds: float | None) -> bool:
+    def _turn(self, call: Awaited | None, seconds: float | None) -> bool:
         """Leads for one read, or follows for a while; whether more may be there.
 
         `seconds` bounds the wait; with 0 there is none.
@@ -240,7 +239,7 @@ class Core:
                 del lead["by"]
                 self._wake()
 
-    def _follow(self, call: Call | None, seconds: float | None) -> None:
+    def _follow(self, call: Awaited | None, seconds: float | None) -> None:
         ticket = _thread.allocate_lock()
         ticket.acquire()
         # In this order: the leader first lets go, then looks for followers.

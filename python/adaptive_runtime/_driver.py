@@ -35,15 +35,28 @@ class Driver:
         self._flush_due = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._open = True
+        self._for_event: set[asyncio.Future[None]] = set()
         self.core.on_outgoing = self._outgoing
-        if self.core.transport.read_fd >= 0:
-            self.loop.add_reader(self.core.transport.read_fd, self._readable)
+        link.inbox.on_delivery = self.wake
+        transport: Any = self.core.transport
+        # Where there is no descriptor to watch, what tells of news instead.
+        self._memory: Any = transport if transport.read_fd < 0 else None
+        self._alarm: asyncio.TimerHandle | None = None
+        if self._memory is None:
+            self.loop.add_reader(transport.read_fd, self._readable)
+        else:
+            self._memory.on_wake = self._woken
 
     def detach(self) -> None:
         """Leaves the loop."""
         self._open = False
         self.core.on_outgoing = None
-        if self.core.transport.read_fd >= 0:
+        self.wake()
+        if self._memory is not None:
+            self._memory.on_wake = None
+            if self._alarm is not None:
+                self._alarm.cancel()
+        else:
             self.loop.remove_reader(self.core.transport.read_fd)
             self.loop.remove_writer(self.core.transport.write_fd)
 
@@ -164,6 +177,23 @@ class Driver:
         await done
         return True
 
+    async def event_or_end(self) -> None:
+        """Waits until something is to be seen to: an event, or the end."""
+        waiter = self.loop.create_future()
+        self._for_event.add(waiter)
+        try:
+            self.core.transport.expect_events()
+            self._outgoing()  # in memory, that may have brought something
+            await waiter
+        finally:
+            self._for_event.discard(waiter)
+
+    def wake(self) -> None:
+        """Has all who wait for events look again; one that finds none waits on."""
+        for waiter in self._for_event:
+            if not waiter.done():
+                waiter.set_result(None)
+
     # ------------------------------------------------------- the loop
 
     def _outgoing(self) -> None:
@@ -177,12 +207,25 @@ class Driver:
             return
         done = self.core.write_some()
         fd = self.core.transport.write_fd
-        if fd < 0:
+        if self._memory is not None:
             self.core.pump()
+            self._set_alarm(self._memory.seconds_to_wait())
         elif done:
             self.loop.remove_writer(fd)
         else:
             self.loop.add_writer(fd, self._flush)
+
+    def _set_alarm(self, seconds: float | None) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if seconds is None else self.loop.call_later(seconds, self._outgoing)
+
+    def _woken(self) -> None:
+        """In memory something has happened, in whatever thread."""
+        try:
+            self.loop.call_soon_threadsafe(self._outgoing)
+        except RuntimeError:
+            pass  # the loop is closed; nobody waits
 
     def _readable(self) -> None:
         self.core.pump()

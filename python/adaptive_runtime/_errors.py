@@ -119,6 +119,48 @@ class UnknownCheckpoint(AdrtError):
     kind = "unknown_checkpoint"
 
 
+class StaleAttempt(AdrtError):
+    """This process no longer holds the event (or the step): somebody else has, or will."""
+
+    kind = "stale_attempt"
+
+
+class UnknownEvent(AdrtError):
+    """There is no such event (any more)."""
+
+    kind = "unknown_event"
+
+
+class UnknownAgent(AdrtError):
+    """`to` names an agent that adrt doesn't know."""
+
+    kind = "unknown_agent"
+
+
+class InboxFull(AdrtError):
+    """No more events are taken until some are handled.
+
+    Like a full disk it is waited out for as long as `store_timeout` says.
+    """
+
+    kind = "inbox_full"
+
+
+class StepMismatch(AdrtError):
+    """The step is remembered with another input: the code took another way this time.
+
+    Name the step after what it works on, or give `input=` what identifies it.
+    """
+
+    kind = "step_mismatch"
+
+
+class StepInProgress(AdrtError):
+    """The step is under way elsewhere in this incarnation."""
+
+    kind = "step_in_progress"
+
+
 class StoreFailed(AdrtError):
     """The disk refused: full, read-only, failing. Nothing of the request was applied.
 
@@ -172,6 +214,31 @@ class MigrationMissing(AdrtError):
     kind = "migration_missing"
 
 
+class StepFailed(AdrtError):
+    """Raised in a step: it has failed for good, and is not to be run again.
+
+    Any other exception leaves the step open, so that the next attempt runs
+    it. This one is remembered, and raised again by every later attempt.
+    """
+
+    kind = "step_failed"
+
+
+class StepInReview(AdrtError):
+    """The step began once and its outcome is unknown: a person decides.
+
+    Leaving an event's block with it parks the event until they have.
+    """
+
+    kind = "step_in_review"
+
+    @property
+    def review_id(self) -> int:
+        """The review that is waited for."""
+        number: int = self.data["review_id"]
+        return number
+
+
 class Crash(BaseException):
     """The simulated death of the agent in a test (see `testing`).
 
@@ -191,6 +258,12 @@ _CLASSES: dict[str, type[AdrtError]] = {
         PatchFailed,
         TooLarge,
         UnknownCheckpoint,
+        StaleAttempt,
+        UnknownEvent,
+        UnknownAgent,
+        InboxFull,
+        StepMismatch,
+        StepInProgress,
         StoreFailed,
         OutcomeUnknown,
     )

@@ -124,6 +124,17 @@ def encode(value: Any, name: str) -> bytes:
         return _plain(value).encode()
 
 
+def canonical(value: Any, name: str) -> bytes:
+    """The same text for the same value, whatever the order of its members."""
+    encode(value, name)  # for the message, should it be no JSON
+    import json
+
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    except TypeError as error:  # keys of several kinds, which have no order
+        raise NotJson(f"{name} can't be put in order: {error}") from None
+
+
 def decode(text: bytes) -> Any:
     """The value of a JSON text. Raises `ValueError`."""
     return _decode(str(text, "utf-8"))

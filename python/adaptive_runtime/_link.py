@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import time
 
-from . import _errors, _requests, _schema, _state, _wire
+from . import _errors, _event_requests, _requests, _schema, _state, _wire
 from ._core import Core
+from ._events import Inbox
+from ._gather import current
 from ._results import start_info
 from ._version import PROTOCOL, __version__
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any, Union
 
     from ._core import Call
+    from ._gather import Gathering
     from ._memory import MemoryStore
     from ._requests import Request
     from ._results import StartInfo
@@ -56,6 +59,7 @@ class Link:
         self.core.on_notification = self._notification
         self.core.on_closed = self._closed
         self.mirror = _state.Mirror()
+        self.inbox = Inbox(self)
         self.info: StartInfo | None = None
         self.token = token
         self.taken = False
@@ -68,6 +72,7 @@ class Link:
         """The client that had it is done with it."""
         self.taken = False
         self.on_stopping = None
+        self.inbox.on_delivery = None
         self.core.on_outgoing = None
         if self.terminator is not None:
             self.terminator.remove()
@@ -90,6 +95,8 @@ class Link:
     def _notification(self, method: str, params: dict[str, Any]) -> None:
         if method == "state.changed":
             self.mirror.told(params.get("format", "merge"), params.get("patch"), params["version"])
+        elif method == "event.deliver":
+            self.inbox.deliver(params)
         elif method == "shutdown":
             self.told_to_stop = True
             self._stop()
@@ -113,8 +120,15 @@ class Link:
 
     # ------------------------------------------------------ beginning
 
-    def hello(self, agent_id: str | None, checkpoint_every: int | None, schema: int | None) -> Request:
-        """`initialize`."""
+    def hello(
+        self,
+        agent_id: str | None,
+        checkpoint_every: int | None,
+        schema: int | None,
+        events: dict[str, Any] | None,
+    ) -> Request:
+        """`initialize`, with the events that are wanted from the start."""
+        self.inbox.subscription = events
         return _requests.Request(
             "initialize",
             _requests.members(
@@ -124,6 +138,7 @@ class Link:
                 agent_id=agent_id,
                 checkpoint_every=checkpoint_every,
                 schema=schema,
+                events=events,
             ),
         )
 
@@ -138,8 +153,16 @@ class Link:
         self.core.max_frame = (reply.get("limits") or {}).get("max_frame")
         self.info = start_info(reply)
 
-    def begin(self, schema: int | None, migrations: Mapping[int, _schema.Migration] | None) -> Flow:
+    def begin(
+        self,
+        schema: int | None,
+        migrations: Mapping[int, _schema.Migration] | None,
+        events: dict[str, Any] | None,
+    ) -> Flow:
         """What is done between `initialize` and the program's first line."""
+        if events is not None and events != self.inbox.subscription:
+            self.inbox.subscription = events  # `initialize` was said for a client before this
+            yield _event_requests.subscribe(events)
         yield from _schema.migrate(self.mirror, schema, migrations or {}, self.info)
 
     # ---------------------------------------------------------- steps
@@ -153,6 +176,9 @@ class Link:
         request, which is what `key` needs.
         """
         path = _requests.pointer(path)
+        gathering = current(self) if key is None else None
+        if gathering is not None:
+            return (yield from self._append_gathered(gathering, path, value))
         while True:
             version = self.mirror.version
             try:
@@ -171,6 +197,38 @@ class Link:
                     if isinstance(error, _errors.PatchFailed):
                         raise
                     yield from self._reread()
+
+    def _append_gathered(self, gathering: Gathering, path: str, value: Any) -> Flow:
+        """The same within an event's block.
+
+        Only the making of the list doesn't wait for the ack: as part of it,
+        it would undo what another event's block has appended meanwhile.
+        """
+        while _state.absent(gathering.view(), path):
+            version = self.mirror.version
+            if _state.absent(self.mirror.value, path.rpartition("/")[0]):
+                gathering.add(_requests.begin_list(path))  # within what is ours alone
+                break
+            try:
+                yield _requests.begin_list(path, version)
+            except (_errors.VersionConflict, _errors.PatchFailed):
+                if self.mirror.version == version:
+                    yield from self._reread()
+        gathering.add(_requests.append(path, value))
+        return self.mirror.version
+
+    def gathered(self, request: Request) -> bool:
+        """Whether the request goes with the ack of an event, instead of now."""
+        gathering = None if request.keyed else current(self)
+        if gathering is None:
+            return False
+        gathering.add(request)
+        return True
+
+    def view(self) -> _state.StateDict:
+        """The state, with what the event's block one is in has changed."""
+        gathering = current(self)
+        return self.mirror.value if gathering is None else gathering.view()
 
     def refresh(self) -> Flow:
         """Reads the whole state, if the mirror has lost track of it."""
@@ -206,8 +264,11 @@ def _tx_version(result: Any) -> int | None:
 # ------------------------------------------------------------ patience
 
 
+_WAITED_OUT = (_errors.StoreFailed, _errors.InboxFull)
+
+
 class Patience:
-    """How long and how often a refusing disk is asked again."""
+    """How long and how often a refusing disk, or a full inbox, is asked again."""
 
     FIRST_SECONDS = 0.1
     LONGEST_SECONDS = 5.0
@@ -221,7 +282,7 @@ class Patience:
 
     def delay(self, error: BaseException) -> float | None:
         """Seconds to wait before asking again; None if the error is to be raised."""
-        if not (isinstance(error, _errors.StoreFailed) and error.retryable):
+        if not (isinstance(error, _WAITED_OUT) and error.retryable):
             return None
         now = time.monotonic()
         if self._end is None:

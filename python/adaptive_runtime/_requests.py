@@ -22,14 +22,20 @@ FORMATS = ("merge", "json", "shallow")
 class Request:
     """A method and its parameters, as JSON text."""
 
-    __slots__ = ("effect", "keyed", "method", "params")
+    __slots__ = ("effect", "guard", "keyed", "method", "params")
 
     def __init__(
-        self, method: str, params: bytes = b"", effect: Effect | None = None, key: str | None = None
+        self,
+        method: str,
+        params: bytes = b"",
+        effect: Effect | None = None,
+        key: str | None = None,
+        guard: int | None = None,
     ) -> None:
         self.method = method
         self.params = params  # members with commas between, without the braces
         self.effect = effect
+        self.guard = guard  # the version it is for; not among the members, see `_gather`
         self.keyed = key is not None
         if key is not None:
             self._add_key(key)
@@ -42,25 +48,29 @@ class Request:
         """The same request, to be applied once however often it is sent."""
         if self.keyed:
             return self
-        return Request(self.method, self.params, self.effect, key)
+        return Request(self.method, self.params, self.effect, key, self.guard)
+
+    def _members(self) -> bytes:
+        guard = b"" if self.guard is None else b'"if_version":%d' % self.guard
+        return b",".join(filter(None, (self.params, guard)))
 
     def frame(self, number: int) -> bytes:
         """A line of the wire."""
         return b'{"jsonrpc":"2.0","id":%d,"method":"%s","params":{%s}}\n' % (
             number,
             self.method.encode(),
-            self.params,
+            self._members(),
         )
 
     def notification(self) -> bytes:
         """A line of the wire that asks for no answer."""
         return b'{"jsonrpc":"2.0","method":"%s","params":{%s}}\n' % (
             self.method.encode(),
-            self.params,
+            self._members(),
         )
 
     def op(self) -> bytes:
-        """An element of `tx`'s `ops`."""
+        """An element of `tx`'s `ops`; a version is the whole `tx`'s to ask for."""
         return b'{"method":"%s","params":{%s}}' % (self.method.encode(), self.params)
 
 
@@ -71,10 +81,6 @@ def members(**values: Any) -> bytes:
         for name, value in values.items()
         if value is not None
     )
-
-
-def _guard(if_version: int | None) -> bytes:
-    return b"" if if_version is None else b',"if_version":%d' % if_version
 
 
 def patch(
@@ -92,7 +98,7 @@ def patch(
     params = b'"patch":' + text
     if format != "merge":
         params += b',"format":"%s"' % format.encode()
-    return Request("state.patch", params + _guard(if_version), ((format, text),), key)
+    return Request("state.patch", params, ((format, text),), key, if_version)
 
 
 def replace(value: Any, if_version: int | None = None, key: str | None = None) -> Request:
@@ -100,7 +106,7 @@ def replace(value: Any, if_version: int | None = None, key: str | None = None) -
     if not isinstance(value, dict):
         raise NotJson(f"the state is a dict, not a {type(value).__name__}")
     text = encode(value, "state")
-    return Request("state.set", b'"value":' + text + _guard(if_version), (("set", text),), key)
+    return Request("state.set", b'"value":' + text, (("set", text),), key, if_version)
 
 
 def get() -> Request:
@@ -131,7 +137,7 @@ def tx(requests: list[Request], if_version: int | None = None, key: str | None =
     for request in requests:
         effect += request.effect or ()
     ops = b'"ops":[' + b",".join(request.op() for request in requests) + b"]"
-    return Request("tx", ops + _guard(if_version), effect or None, key)
+    return Request("tx", ops, effect or None, key, if_version)
 
 
 def finish(result: Any = None) -> Request:
@@ -177,7 +183,7 @@ def append(path: str, value: Any, key: str | None = None) -> Request:
     return patch([{"op": "add", "path": path + "/-", "value": value}], "json", None, key)
 
 
-def begin_list(path: str, if_version: int) -> Request:
+def begin_list(path: str, if_version: int | None = None) -> Request:
     """Makes an empty list, if nothing has happened since that version."""
     return patch([{"op": "add", "path": path, "value": []}], "json", if_version)
 

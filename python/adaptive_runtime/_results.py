@@ -47,6 +47,39 @@ class Checkpoint(Record):
     reason: str | None
 
 
+class Emitted(Record):
+    """What became of an event that was emitted; nothing yet, within an event's block."""
+
+    seq: int | None
+    """Its number in this agent's inbox."""
+    duplicate: bool | None
+    """There was one with its source and id: this one was dropped."""
+    outbox_id: int | None
+    """Its number on the way to another agent."""
+
+
+class PastEvent(Record):
+    """An event of `event_history`."""
+
+    seq: int
+    status: str
+    """pending, held, parked, acked or dead."""
+    attempt: int
+    at: str
+    event: dict[str, Any]
+    last_error: str | None
+
+
+class History(list):  # type: ignore[type-arg]
+    """A page of past events, newest first; `next` is the `after=` of the page that follows."""
+
+    next: int | None
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__(map(PastEvent, answer["events"]))
+        self.next = answer.get("next")
+
+
 class StartInfo(Record):
     """How this incarnation came to be."""
 
@@ -64,11 +97,13 @@ class StartInfo(Record):
     """It has crashed again and again: do as little as possible."""
     checkpoint: Checkpoint | None
     """The newest one."""
+    pending: dict[str, Any] | None
+    """What waits for this incarnation: `events` (how many), `reviews` and `steps`."""
 
 
 def start_info(reply: dict[str, Any]) -> StartInfo:
     """The part of `initialize`'s answer that tells about the start."""
-    members = {name: reply.get(name) for name in ("agent", "run_id", "incarnation")}
+    members = {name: reply.get(name) for name in ("agent", "run_id", "incarnation", "pending")}
     members.update(reply.get("start") or {})
     newest = reply.get("checkpoint")
     members["checkpoint"] = None if newest is None else Checkpoint(newest)

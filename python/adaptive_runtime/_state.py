@@ -139,6 +139,66 @@ def json_patch(root: Any, operations: list[Any], make: Callable[[Any], Any]) -> 
             ) from None
 
 
+def changed(root: Any, format: str, patch: Any, make: Callable[[Any], Any]) -> Any:
+    """A changed copy of `root`; what the change doesn't touch is shared with it.
+
+    `root` stays as it was, also where the change fails, and the cost is that
+    of the change: the containers on the way to it are copied, and no others.
+    """
+    if format == "set":
+        return make(patch)
+    if format == "merge":
+        return _merged(root, patch, make)
+    fresh = type(root)(root)
+    if format == "shallow":
+        dict.update(fresh, make(patch))
+        return fresh
+    own = {id(fresh): fresh}
+    for index, operation in enumerate(patch):
+        try:
+            for member in ("from", "path"):
+                _unshare(fresh, operation.get(member, ""), own)
+            _operate(fresh, operation, make)
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise PatchFailed(
+                f"operation {index} of the patch failed: {error}", data={"index": index}
+            ) from None
+    return fresh
+
+
+def _merged(target: Any, patch: dict[str, Any], make: Callable[[Any], Any]) -> Any:
+    fresh = type(target)(target)
+    for key, item in patch.items():
+        if item is None:
+            dict.pop(fresh, key, None)
+        elif not isinstance(item, dict):
+            dict.__setitem__(fresh, key, make(item))
+        else:
+            inner = fresh.get(key)
+            base = inner if isinstance(inner, dict) else make({})
+            dict.__setitem__(fresh, key, _merged(base, item, make))
+    return fresh
+
+
+def _unshare(root: Any, pointer: str, own: dict[int, Any]) -> None:
+    """Puts copies in the place of the containers on the way to `pointer`."""
+    for part in split(pointer)[:-1]:
+        if isinstance(root, dict):
+            if part not in root:
+                return  # the operation itself says what is wrong
+            key: Any = part
+        elif isinstance(root, list):
+            key = _index(part, len(root) - 1)
+        else:
+            return
+        inner = root[key]
+        if id(inner) not in own and isinstance(inner, (dict, list)):
+            inner = type(inner)(inner)
+            own[id(inner)] = inner
+            (dict if isinstance(root, dict) else list).__setitem__(root, key, inner)
+        root = inner
+
+
 def _operate(root: Any, operation: dict[str, Any], make: Callable[[Any], Any]) -> None:
     op, path = operation["op"], operation["path"]
     if op == "add":
@@ -185,6 +245,15 @@ def lookup(root: Any, pointer: str) -> Any:
         else:
             raise LookupError(f"there is no {pointer}")
     return root
+
+
+def absent(root: Any, pointer: str) -> bool:
+    """Whether there is nothing at a JSON Pointer."""
+    try:
+        lookup(root, pointer)
+    except LookupError:
+        return True
+    return False
 
 
 def _index(part: str, highest: int) -> int:

@@ -40,8 +40,17 @@ if TYPE_CHECKING:
         def wait(self, write: bool, timeout: float | None) -> None:
             """Returns when there is something to read (or to write), or after `timeout` s."""
 
+        def expect_events(self) -> None:
+            """The program has nothing to do but to wait for the next event."""
+
         def close(self) -> None:
             """Closes the descriptors."""
+
+    class Awaited(Protocol):
+        """What reading the wire may bring: an answer, an event."""
+
+        @property
+        def done(self) -> bool: ...
 
 
 LOWEST_FD = 10
@@ -69,6 +78,9 @@ class Wire:
             poll.register(self.read_fd, select.POLLIN)
             poll.register(self.write_fd, select.POLLOUT)
         poll.poll(None if timeout is None else max(0, timeout * 1000))
+
+    def expect_events(self) -> None:
+        pass  # adrt knows by itself; only a stand-in without a descriptor does not
 
     def close(self) -> None:
         for fd in (self.read_fd, self.write_fd):

@@ -16,7 +16,8 @@ import _thread
 import atexit
 import time
 
-from . import _link, _requests, _schema
+from . import _event_requests, _link, _requests, _schema
+from ._agent_events import AgentEvents
 from ._errors import Disconnected
 from ._results import Checkpoint
 from ._retry import RetryPolicy
@@ -24,7 +25,7 @@ from ._stop import EXIT_CODE, Terminator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, TypeVar
 
     from ._link import Backend, Flow
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-class Agent:
+class Agent(AgentEvents):
     """This process as adrt's agent: its state, and what it can ask for."""
 
     def __init__(
@@ -47,13 +48,16 @@ class Agent:
         checkpoint_every: int | None = None,
         store_timeout: float = _link.STORE_TIMEOUT,
         on_stop: Callable[[], None] | None = None,
+        types: Sequence[str] | None = None,
+        credit: int | None = None,
         backend: Backend = None,
     ) -> None:
         """Connects, brings the state to `schema`, and says it is ready.
 
         `on_stop` is called, once, when adrt wants this agent to end; the
         program then ends by itself. `agent_id` names it in memory; under adrt
-        the name is adrt's.
+        the name is adrt's. With `credit` events are asked for at once, and
+        the first are here when `events()` is called.
         """
         self.store_timeout = store_timeout
         self.retry_policy = RetryPolicy()
@@ -66,8 +70,10 @@ class Agent:
         self._stopped = False
         self._link = _link.connect(backend, agent_id)
         self._core = self._link.core
+        self._set_up_events()
         try:
-            self._start(agent_id, checkpoint_every, migrations)
+            wanted = None if credit is None else _event_requests.subscription(credit, types)
+            self._start(agent_id, checkpoint_every, migrations, wanted)
         except BaseException:
             self.stop()
             raise
@@ -77,15 +83,16 @@ class Agent:
         agent_id: str | None,
         checkpoint_every: int | None,
         migrations: Mapping[int, _schema.Migration] | None,
+        events: dict[str, Any] | None,
     ) -> None:
         link = self._link
         if link.info is None:
-            hello = link.hello(agent_id, checkpoint_every, self._schema)
+            hello = link.hello(agent_id, checkpoint_every, self._schema, events)
             link.welcome(*self._handshake(hello))
         if self._core.transport.read_fd >= 0:  # in memory, SIGTERM is nobody's business
             link.terminator = Terminator(self._terminated)
             link.terminator.install()
-        self._run(link.begin(self._schema, migrations))
+        self._run(link.begin(self._schema, migrations, events))
         self._tell(_requests.ready())
         atexit.register(self._flush)
 
@@ -104,11 +111,14 @@ class Agent:
 
     @property
     def state(self) -> StateDict:
-        """The state, read-only and live: what adrt has acknowledged so far."""
+        """The state, read-only and live: what adrt has acknowledged so far.
+
+        Within an event's block: with the changes made in it.
+        """
         self._core.pump()
         if self._link.mirror.stale:
             self._run(self._link.refresh())
-        return self._link.mirror.value
+        return self._link.view()
 
     @property
     def version(self) -> int:
@@ -136,9 +146,11 @@ class Agent:
         None; `format="json"` takes a list of operations (RFC 6902).
         With `if_version`, only if that is still the version. With `key`, only
         once for ever, whoever repeats it.
+
+        Within an event's block the change goes with the ack, unless it has a
+        `key`; what comes back is the version it builds on.
         """
-        version: int = self._call(_requests.patch(patch, format, if_version, key))["version"]
-        return version
+        return self._change(_requests.patch(patch, format, if_version, key))
 
     def append(self, path: str, value: Any, *, key: str | None = None) -> int:
         """Adds to the end of the list at `path` ("items" or "/a/items"), begun if absent."""
@@ -147,17 +159,14 @@ class Agent:
 
     def delete(self, path: str, *, if_version: int | None = None, key: str | None = None) -> int:
         """Removes what is at `path`; `PatchFailed` if nothing is."""
-        request = _requests.delete(_requests.pointer(path), if_version, key)
-        version: int = self._call(request)["version"]
-        return version
+        return self._change(_requests.delete(_requests.pointer(path), if_version, key))
 
     def replace(
         self, state: dict[str, Any], *, if_version: int | None = None, key: str | None = None
     ) -> int:
         """Puts a whole new state in the place of the old."""
-        request = _requests.replace(_schema.keep(state, self._schema), if_version, key)
-        version: int = self._call(request)["version"]
-        return version
+        kept = _schema.keep(state, self._schema)
+        return self._change(_requests.replace(kept, if_version, key))
 
     # ------------------------------------------------------ checkpoints
 
@@ -248,6 +257,12 @@ class Agent:
         return fallback()
 
     # ---------------------------------------------------------- drivers
+
+    def _change(self, request: Request) -> int:
+        if self._link.gathered(request):
+            return self._link.mirror.version
+        version: int = self._call(request)["version"]
+        return version
 
     def _call(self, request: Request) -> Any:
         result = self._core_call(request)

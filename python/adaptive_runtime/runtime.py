@@ -24,26 +24,28 @@ from __future__ import annotations
 import asyncio
 import atexit
 
-from . import _link, _requests, _schema
+from . import _event_requests, _link, _requests, _schema
 from ._driver import Driver, itself
 from ._engines import RecoveryEngine, StateEngine
 from ._errors import NotConnected
 from ._results import Checkpoint
+from ._runtime_events import RuntimeEvents
 from ._stop import EXIT_CODE, Terminator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import Any, NoReturn, TypeVar, Union
 
     from ._link import Backend, Link
+    from ._requests import Request
     from ._results import StartInfo
     from ._state import StateDict
 
     T = TypeVar("T")
 
 
-class Runtime:
+class Runtime(RuntimeEvents):
     """This process as adrt's agent: its state, and what it can ask for."""
 
     def __init__(
@@ -55,13 +57,16 @@ class Runtime:
         migrations: Mapping[int, _schema.Migration] | None = None,
         store_timeout: float = _link.STORE_TIMEOUT,
         on_stop: Callable[[], None] | None = None,
+        types: Sequence[str] | None = None,
+        credit: int | None = None,
         backend: Backend = None,
     ) -> None:
         """Nothing happens before `start`.
 
         `on_stop` is called, once, when adrt wants this agent to end; the
         program then ends by itself. Under adrt its name is adrt's, and
-        `agent_id` only says what it should be.
+        `agent_id` only says what it should be. With `credit` events are asked
+        for in `start`, and the first are here when `events()` is iterated.
         """
         self.agent_id = agent_id
         self.store_timeout = store_timeout
@@ -76,6 +81,8 @@ class Runtime:
         self._stopping: asyncio.Event | None = None
         self._driver_or_none: Driver | None = None
         self._leaving = False
+        self._events = None if credit is None else _event_requests.subscription(credit, types)
+        self._set_up_events()
 
     async def start(self) -> None:
         """Connects, brings the state to `schema`, and says it is ready."""
@@ -88,12 +95,14 @@ class Runtime:
         link.on_stopping = self._told_to_stop
         try:
             if link.info is None:
-                hello = link.hello(self.agent_id, self._checkpoint_every, self._schema)
+                hello = link.hello(
+                    self.agent_id, self._checkpoint_every, self._schema, self._events
+                )
                 link.welcome(*await driver.handshake(hello))
             if link.core.transport.read_fd >= 0:  # in memory, SIGTERM is nobody's business
                 link.terminator = Terminator(self._terminated)
                 link.terminator.install()
-            await driver.run(link.begin(self._schema, self._migrations))
+            await driver.run(link.begin(self._schema, self._migrations, self._events))
             link.core.notify(_requests.ready())
             atexit.register(driver.flush)
         except BaseException:
@@ -101,13 +110,14 @@ class Runtime:
             raise
 
     async def stop(self) -> None:
-        """Waits for what is under way and lets go of adrt.
+        """Waits for what is under way, handlers of the bus too, and lets go of adrt.
 
         Doesn't say that the work is done; see `finish`.
         """
         driver = self._driver_or_none
         if driver is None:
             return
+        await self.bus.drain()
         await driver.settled()
         driver.flush()
         self._driver_or_none = None
@@ -136,8 +146,11 @@ class Runtime:
 
     @property
     def state(self) -> StateDict:
-        """The state, read-only and live: what adrt has acknowledged so far."""
-        return self._link.mirror.value
+        """The state, read-only and live: what adrt has acknowledged so far.
+
+        Within an event's block: with the changes made in it.
+        """
+        return self._link.view()
 
     @property
     def version(self) -> int:
@@ -166,8 +179,11 @@ class Runtime:
         None; `format="json"` takes a list of operations (RFC 6902).
         With `if_version`, only if that is still the version. With `key`, only
         once for ever, whoever repeats it.
+
+        Within an event's block the change goes with the ack, unless it has a
+        `key`; what comes back is the version it builds on.
         """
-        return await self.patch_nowait(patch, format=format, if_version=if_version, key=key)
+        return await self._change(_requests.patch(patch, format, if_version, key))
 
     def patch_nowait(
         self,
@@ -177,7 +193,10 @@ class Runtime:
         if_version: int | None = None,
         key: str | None = None,
     ) -> asyncio.Future[int]:
-        """The same, asked for at once; the future is done when it is on the disk."""
+        """The same, asked for at once; the future is done when it is on the disk.
+
+        Doesn't wait for the end of an event's block either: it is no part of it.
+        """
         return self._driver.submit(_requests.patch(patch, format, if_version, key), _version)
 
     async def append(self, path: str, value: Any, *, key: str | None = None) -> int:
@@ -189,21 +208,25 @@ class Runtime:
         self, path: str, *, if_version: int | None = None, key: str | None = None
     ) -> int:
         """Removes what is at `path`; `PatchFailed` if nothing is."""
-        request = _requests.delete(_requests.pointer(path), if_version, key)
-        return await self._driver.submit(request, _version)
+        return await self._change(_requests.delete(_requests.pointer(path), if_version, key))
 
     async def replace(
         self, state: dict[str, Any], *, if_version: int | None = None, key: str | None = None
     ) -> int:
         """Puts a whole new state in the place of the old."""
-        request = _requests.replace(_schema.keep(state, self._schema), if_version, key)
+        kept = _schema.keep(state, self._schema)
+        return await self._change(_requests.replace(kept, if_version, key))
+
+    async def _change(self, request: Request) -> int:
+        if self._link.gathered(request):
+            return self._link.mirror.version
         return await self._driver.submit(request, _version)
 
     async def copy_of_state(self) -> dict[str, Any]:
         """The state as a dict of your own, with all that was asked for before this."""
         await self._driver.settled()
         await self._driver.run(self._link.refresh())
-        return self._link.mirror.value.copy()
+        return self.state.copy()
 
     # ------------------------------------------------------ checkpoints
 
@@ -267,14 +290,19 @@ class Runtime:
 
     def _told_to_stop(self) -> None:
         driver = self._driver
+        driver.wake()
         if self._stopping is not None:
             self._stopping.set()
         if self._on_stop is not None:
             on_stop, self._on_stop = self._on_stop, None
             driver.loop.call_soon(on_stop)
         terminator = driver.link.terminator
-        if terminator is not None and terminator.installed and not self._ends_itself:
+        if terminator is not None and terminator.installed and not self._ends_by_itself:
             self._leave()
+
+    @property
+    def _ends_by_itself(self) -> bool:
+        return self._ends_itself or self._iterates
 
     def _terminated(self) -> None:
         """SIGTERM, on the main thread, between any two steps of the program."""
@@ -286,9 +314,13 @@ class Runtime:
     def _term_in_loop(self) -> None:
         if self._driver_or_none is None or self._stopping is None:
             _exit()
-        self._link.stopping = True
+        self._driver.core.pump()  # a `shutdown` from before it may not have been read yet
+        told, self._link.stopping = self._link.stopping, True
         self._stopping.set()
-        if not self._ends_itself:
+        self._driver.wake()
+        # One that goes over events ends by itself if it can: between two of
+        # them. Told before, it has had its time: what it is at is cancelled.
+        if not self._ends_itself and (told or not self._iterates):
             self._leave()
         self._leaving = True  # a second signal ends it at once
 

@@ -10,6 +10,17 @@
         my_agent.main()                      # a second incarnation
         assert adrt.state["n"] == 10
 
+    def test_an_event_is_paid_for_once(adrt):
+        adrt.emit({"type": "order", "n": 1})
+        with adrt.crash_after(2):            # between the step and the ack
+            my_agent.main()
+        my_agent.main()
+        assert adrt.events[0].status == "acked"
+
+An agent that goes over `events()` is told to end when there are none left.
+Time is the test's: events that come back later (after a nack, a `delay=`, a
+`park(after=)`) come at once, and timers go off when `adrt.advance` says so.
+
 While the fixture is in use, every `Agent()` and `Runtime(…)` of this process
 works on one memory store and finds there what the one before it was told was
 saved. Without pytest: `with Adrt() as adrt: …`.
@@ -20,6 +31,7 @@ from __future__ import annotations
 from . import _link
 from ._errors import Crash
 from ._memory import MemoryStore
+from ._results import PastEvent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +46,7 @@ class Adrt:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
+        self.store.ends_when_idle = True
 
     @property
     def state(self) -> dict[str, Any]:
@@ -44,6 +57,47 @@ class Adrt:
     def finished(self) -> bool:
         """Whether the agent has said that it is done."""
         return self.store.is_finished
+
+    # --------------------------------------------------------- events
+
+    def emit(self, event: dict[str, Any], *, delay: float = 0) -> int:
+        """Puts an event into the agent's inbox; its number."""
+        seq: int = self.store.emit(event, delay)["seq"]
+        return seq
+
+    @property
+    def events(self) -> list[PastEvent]:
+        """All events and what has become of them, oldest first."""
+        return [PastEvent(entry.shown()) for entry in self.store.inbox.entries.values()]
+
+    @property
+    def dead(self) -> list[PastEvent]:
+        """The dead letters among them."""
+        return [event for event in self.events if event.status == "dead"]
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        """What was emitted to other agents: `to` and `event`."""
+        return self.store.outbox
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass: timers that are due by then go off."""
+        self.store.move_on(seconds)
+        self.store.fire()
+
+    def approve(self, review_id: int, answer: Any = None) -> None:
+        """Does as a person would."""
+        self.store.settle_review(review_id, "approved", answer)
+
+    def reject(self, review_id: int, answer: Any = None) -> None:
+        """Does as a person would."""
+        self.store.settle_review(review_id, "rejected", answer)
+
+    def stop(self) -> None:
+        """Tells the agent to end, as `adrt stop` does."""
+        self.store.shut_down()
+
+    # -------------------------------------------------------- crashes
 
     def crash_after(self, writes: int, *, lost_reply: bool = False) -> _CrashAfter:
         """The agent dies with the write after so many acknowledged ones.

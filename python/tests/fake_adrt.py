@@ -1,6 +1,6 @@
 """A stand-in for `adrt run` that does as it is told: it starts an agent the way
 adrt does, answers from a `MemoryStore`, and can be made to answer late, in
-pieces, wrongly or never.
+pieces, wrongly or never. Events, steps, timers and all else are the store's.
 """
 
 import json
@@ -13,7 +13,7 @@ import tempfile
 import textwrap
 import time
 
-from adaptive_runtime._memory import Connection, MemoryStore
+from adaptive_runtime._memory import MemoryStore
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(PACKAGE)
@@ -36,9 +36,7 @@ class FakeAdrt:
 
     def __init__(self, source, store=None, launcher=(), environment=None, mark_wire=True):
         self.store = store or MemoryStore()
-        self.connection = Connection(self.store, "fake")
-        self.store.incarnation += 1
-        self.connection._number = self.store.incarnation
+        self.connection = self.store.connect("fake")
         self.frames = []  # what came from the agent, parsed
         self.stray = []  # lines on the wire that are no frames
         self.on_frame = None  # frame -> list of lines to send, or None for the usual
@@ -94,6 +92,7 @@ class FakeAdrt:
             if time.monotonic() > end:
                 self.kill()
                 raise AssertionError(f"nothing more happens:\n{self.told()}")
+            self._deliver()
             for key, _ in self._selector.select(0.02):
                 if key.data == "stdin":
                     self._pump_out()
@@ -106,6 +105,8 @@ class FakeAdrt:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self.status = status
+                if status:
+                    self.store.crashed()
                 for name in ("wire", "text", "stderr"):
                     self._take(name, drain=True)
         return self.status is not None
@@ -149,9 +150,20 @@ class FakeAdrt:
         """What adrt would answer."""
         if isinstance(line, dict):
             line = json.dumps(line).encode()
-        self.connection._line(line)
-        replies, self.connection._replies = self.connection._replies, []
-        return [reply.rstrip(b"\n") for reply in replies]
+        self.connection.line(line)
+        return self._said()
+
+    def _said(self):
+        """What the store has to say: answers, and events where they were asked for."""
+        try:
+            return self.connection.read(-1, 0).splitlines()
+        except BlockingIOError:
+            return []
+
+    def _deliver(self):
+        """Events come by themselves, too."""
+        for line in self._said():
+            self.send(line)
 
     def send(self, line):
         """Queues a line for the agent."""
@@ -185,6 +197,7 @@ class FakeAdrt:
         if self.status is None:
             os.kill(self.pid, signal.SIGKILL)
             _, self.status = os.waitpid(self.pid, 0)
+            self.store.crashed()
 
     def vanish(self):
         """adrt is gone: all pipes close."""

@@ -1,104 +1,19 @@
-"""Under the real adrt, with SIGKILL at any moment. `ADRT_BIN` says where it is;
-`cargo test --test python` sets it."""
+"""Under the real adrt, with SIGKILL at any moment: state and checkpoints."""
 
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import textwrap
 import time
 import unittest
 
-from fake_adrt import PATIENCE, ROOT, clean_environment
+from fake_adrt import PATIENCE, ROOT
+from real_adrt import EXAMPLES, SEED, RealAdrt
 
-ADRT = os.environ.get("ADRT_BIN")
-EXAMPLES = os.path.join(ROOT, "examples")
-SEED = int(os.environ.get("ADRT_TEST_SEED") or random.randrange(1 << 32))
 KILLS = 12
 
 
-@unittest.skipUnless(ADRT, "ADRT_BIN is not set")
-class UnderAdrt(unittest.TestCase):
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.dir = directory.name
-        self.running = []
-        self.addCleanup(self.end_all)
-        self.random = random.Random(SEED)
-
-    def end_all(self):
-        for process in self.running:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-
-    def environment(self):
-        settings = clean_environment(
-            ADRT_STATE_DIR=os.path.join(self.dir, "state"),
-            ADRT_RUNTIME_DIR=os.path.join(self.dir, "runtime"),
-            PATH=os.path.dirname(ADRT) + os.pathsep + os.environ["PATH"],
-            STEP_SECONDS="0.02",
-        )
-        del settings["PYTHONPATH"]  # adrt brings the package along
-        return settings
-
-    def start(self, *command, name="agent", options=()):
-        process = subprocess.Popen(
-            [ADRT, "run", "-n", name, "--backoff-initial", "10ms", "--backoff-max", "20ms"]
-            + [*options, "--", *command],
-            env=self.environment(),
-            cwd=self.dir,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.running.append(process)
-        return process
-
-    def run_to_end(self, *command, code=0, **options):
-        process = self.start(*command, **options)
-        out, err = process.communicate(timeout=PATIENCE)
-        self.assertEqual(process.returncode, code, out + err)
-        return out, err
-
-    def script(self, source):
-        path = os.path.join(self.dir, "agent.py")
-        with open(path, "w") as file:
-            file.write(textwrap.dedent(source))
-        return sys.executable, path
-
-    def adrt(self, *arguments):
-        done = subprocess.run(
-            [ADRT, *arguments],
-            env=self.environment(),
-            cwd=self.dir,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout
-
-    def state(self, name="agent"):
-        return json.loads(self.adrt("state", "show", name, "--json"))["state"]
-
-    def wait_for(self, condition, process):
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            if process.poll() is not None or time.monotonic() > end:
-                self.fail(f"it never came about: {process.communicate()}")
-            time.sleep(0.005)
-
-    def has(self, name):
-        return os.path.exists(os.path.join(self.dir, name))
-
+class UnderAdrt(RealAdrt):
     # -------------------------------------------------------- examples
 
     def test_the_counter(self):
@@ -143,26 +58,6 @@ class UnderAdrt(unittest.TestCase):
             numbers = [int(line.split(",")[0]) for line in file]
         self.assertEqual(numbers, [n for n in range(rows) if n % 97 != 96], f"seed {SEED}")
         self.assertEqual(self.state("pipeline")["rows"], rows)
-
-    def size(self, name):
-        try:
-            return os.path.getsize(os.path.join(self.dir, name))
-        except FileNotFoundError:
-            return 0
-
-    def kill_child_of(self, process):
-        children = []
-        try:
-            for task in os.listdir(f"/proc/{process.pid}/task"):
-                with open(f"/proc/{process.pid}/task/{task}/children") as file:
-                    children += file.read().split()
-        except OSError:
-            return  # it has ended
-        for child in children:
-            try:
-                os.kill(int(child), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def test_the_shell_agent(self):
         script = os.path.join(EXAMPLES, "agent.sh")

@@ -26,42 +26,7 @@ from adaptive_runtime import (
     _memory,
 )
 from adaptive_runtime._memory import MemoryStore
-
-
-class WithBoth(unittest.TestCase):
-    """Each test runs with either client: `self.call` awaits where need be."""
-
-    def setUp(self):
-        self.loop = asyncio.new_event_loop()
-        self.addCleanup(self.loop.close)
-
-    def clients(self, **options):
-        for kind in (Agent, Runtime):
-            self.store = MemoryStore()
-            with self.subTest(kind=kind.__name__):
-                client = self.begin(kind, **options)
-                yield client
-                self.call(client.stop())
-
-    def begin(self, kind, **options):
-        client = kind(backend=self.store, **options)
-        if kind is Runtime:
-            self.loop.run_until_complete(client.start())
-        return client
-
-    def call(self, outcome):
-        if asyncio.iscoroutine(outcome) or asyncio.isfuture(outcome):
-
-            async def awaited():
-                return await outcome
-
-            return self.loop.run_until_complete(awaited())
-        return outcome
-
-    def fails(self, kind, function, *args, **options):
-        with self.assertRaises(kind) as caught:
-            self.call(function(*args, **options))
-        return caught.exception
+from both import WithBoth
 
 
 class Calls(WithBoth):
@@ -139,14 +104,14 @@ class Calls(WithBoth):
             self.assertIn("state", str(self.fails(NotJson, client.replace, [1])))
             self.fails(NotJson, client.patch, 5)
             self.fails(ValueError, client.patch, {}, format="yaml")
-            error = self.fails(TooLarge, client.patch, {"a": "x" * _memory.MAX_FRAME})
-            self.assertEqual(error.data["limit"], _memory.MAX_FRAME)
+            error = self.fails(TooLarge, client.patch, {"a": "x" * _memory.wire.MAX_FRAME})
+            self.assertEqual(error.data["limit"], _memory.wire.MAX_FRAME)
             self.fails(ValueError, client.log, "x", level="loud")
             self.assertEqual(self.call(client.patch({"n": 1})), 1)
 
     def test_a_state_too_large(self):
-        limit = _memory.MAX_STATE
-        _memory.MAX_STATE = 1000
+        limit = _memory.states.MAX_STATE
+        _memory.states.MAX_STATE = 1000
         try:
             for client in self.clients():
                 self.call(client.patch({"a": "x" * 900}))
@@ -156,7 +121,7 @@ class Calls(WithBoth):
                     self.call(client.patch({"a": "y" * 900}))
                 self.assertEqual(client.state, {"a": "y" * 900})
         finally:
-            _memory.MAX_STATE = limit
+            _memory.states.MAX_STATE = limit
 
     def test_the_start_and_the_end(self):
         for client in self.clients(agent_id="me", checkpoint_every=5):

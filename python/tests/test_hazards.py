@@ -94,7 +94,7 @@ class Answers(unittest.TestCase):
 
     def test_a_big_state_comes_and_goes(self):
         store = MemoryStore()
-        store.state = {"blob": ["x" * 1000] * 3000}
+        store.states.value = {"blob": ["x" * 1000] * 3000}
         agent = run(
             """
             from adaptive_runtime import Agent
@@ -256,9 +256,9 @@ class OtherWriters(unittest.TestCase):
         ):
             with self.subTest(source), FakeAdrt(source) as agent:
                 agent.run(until=lambda agent=agent: "ready" in agent.methods())
-                agent.store.state, agent.store.version = {"a": 1}, 1
+                agent.store.states.change("set", {"a": 1})
                 agent.notify("state.changed", version=1, patch={"a": 1}, format="set", by="operator")
-                agent.store.state, agent.store.version = {"a": 1, "go": None}, 2
+                agent.store.states.change("set", {"a": 1, "go": None})
                 agent.notify(
                     "state.changed", version=2, patch={"go": None}, format="shallow", by="operator"
                 )

@@ -9,6 +9,7 @@ import unittest
 from adaptive_runtime import Agent, Runtime
 from adaptive_runtime.testing import Adrt, Crash
 from fake_adrt import clean_environment, run_plain
+from test_events import Quiet
 
 
 def count_to(goal, key=None):
@@ -87,6 +88,113 @@ class Crashes(unittest.TestCase):
 
     def test_a_crash_is_no_exception(self):
         self.assertFalse(issubclass(Crash, Exception))
+
+
+def work(paid):
+    with Agent() as agent:
+        for event in agent.events():
+            with event:
+                if event.type == "poison":
+                    agent.patch({"poison": True}, key=f"{event.seq}-{event.attempt}")
+                receipt = event.step("pay", paid, event["n"])
+                agent.append("receipts", receipt)
+
+
+class Events(Quiet, unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.paid = []
+
+    def pay(self, n):
+        self.paid.append(n)
+        return f"receipt {n}"
+
+    def test_paid_once_whenever_it_dies(self):
+        for writes in range(12):
+            with self.subTest(writes), Adrt() as adrt:
+                self.paid.clear()
+                for n in range(3):
+                    adrt.emit({"type": "order", "n": n})
+                try:
+                    with adrt.crash_after(writes):
+                        work(self.pay)
+                except AssertionError:
+                    self.assertEqual(writes, 10)  # two for each step, one for each ack, one list
+                    break
+                work(self.pay)
+                # Dying between the payment and its being remembered pays again.
+                between = writes in (1, 5, 8)
+                self.assertEqual(sorted(set(self.paid)), [0, 1, 2])
+                self.assertEqual(len(self.paid), 4 if between else 3)
+                self.assertEqual(adrt.state["receipts"], [f"receipt {n}" for n in range(3)])
+                self.assertEqual([event.status for event in adrt.events], ["acked"] * 3)
+
+    def test_poison_goes_to_the_dead_letters(self):
+        with Adrt() as adrt:
+            adrt.emit({"type": "poison", "n": 1})
+            adrt.emit({"type": "order", "n": 2})
+            for _ in range(3):
+                with adrt.crash_after(0):
+                    work(self.pay)
+            work(self.pay)
+            self.assertEqual([event.event["n"] for event in adrt.dead], [1])
+            self.assertIn("crashed 3 times", adrt.dead[0].last_error)
+            self.assertEqual((self.paid, adrt.state), ([2], {"receipts": ["receipt 2"]}))
+
+    def test_time_is_the_tests(self):
+        seen = []
+
+        def agent():
+            with Agent() as agent:
+                agent.timer("daily", every=86_400, event={"type": "day"}, key="daily")
+                for event in agent.events():
+                    with event:
+                        seen.append(event.type)
+                        agent.emit({"type": "hello"}, to="other")
+
+        with Adrt() as adrt:
+            adrt.emit({"type": "later"}, delay=3600)
+            agent()
+            self.assertEqual(seen, ["later"])
+            adrt.advance(86_400)
+            agent()
+            self.assertEqual(seen, ["later", "day"])
+            self.assertEqual(adrt.sent, [{"to": "other", "event": {"type": "hello"}}] * 2)
+            adrt.advance(3 * 86_400)
+            agent()
+            self.assertEqual(adrt.events[-1].event, {"type": "day", "missed": 2})
+
+    def test_a_stop_from_outside(self):
+        with Adrt() as adrt:
+            adrt.emit({"type": "a"})
+            adrt.emit({"type": "b"})
+            seen = []
+            for event in Agent().events():
+                with event:
+                    seen.append(event.type)
+                    adrt.stop()
+            self.assertEqual(seen, ["a"])
+
+    def test_reviews(self):
+        with Adrt() as adrt:
+            for decide in (adrt.approve, adrt.reject):
+                seq = adrt.emit({"type": "a"})
+                calls = []
+
+                def send(calls=calls):
+                    calls.append(1)
+                    raise OSError
+
+                def agent(send=send):
+                    for event in Agent().events():
+                        with event:
+                            event.step("send", send, on_unknown="review")
+
+                agent()
+                self.assertEqual(adrt.events[seq - 1].status, "parked")
+                review = adrt.store.steps.pending_reviews()[0]
+                decide(review)
+                self.assertEqual(adrt.events[seq - 1].status, "pending")
 
 
 class Fixture(unittest.TestCase):

@@ -8,8 +8,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::output::ColorWhen;
 use super::text::wrapped;
-use super::{backup, checkpoints, completions, control, crashes, history, list, manage, run};
-use super::{state, status};
+use super::{backup, checkpoints, completions, control, crashes, events, history, list, manage};
+use super::{notify, reviews, run, state, status, step};
 
 /// Keeps an AI agent alive and remembering.
 ///
@@ -73,6 +73,14 @@ pub enum Command {
     History(history::HistoryCommand),
     #[command(subcommand, arg_required_else_help = true)]
     Crashes(crashes::CrashesCommand),
+    #[command(subcommand, arg_required_else_help = true)]
+    Events(events::EventsCommand),
+    #[command(subcommand, arg_required_else_help = true)]
+    Reviews(reviews::ReviewsCommand),
+    #[command(subcommand, arg_required_else_help = true)]
+    Step(step::StepCommand),
+    #[command(subcommand, arg_required_else_help = true)]
+    Notify(notify::NotifyCommand),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Rename(manage::RenameArgs),
@@ -84,6 +92,7 @@ pub enum Command {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["run", "list", "status", "stop", "restart"]),
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
+    ("Work", &["events", "reviews", "step", "notify"]),
     ("Keep", &["backup", "restore", "rename", "rm"]),
     ("Shell", &["completions"]),
 ];

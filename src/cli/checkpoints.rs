@@ -81,13 +81,15 @@ pub struct CreateArgs {
 /// Go back to a checkpoint
 ///
 /// Its state becomes a new version; what came since stays in the history. A
-/// running agent is restarted with it.
+/// running agent is restarted with it. Events that were acked since stay done,
+/// unless they are to be handed out again; steps that were done for them are
+/// remembered all the same, and not paid for twice.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     allow_missing_positional = true,
     after_help = "Examples:
   adrt checkpoints restore 7
-  adrt checkpoints restore counter before-migration"
+  adrt checkpoints restore counter before-migration --reopen-events"
 )]
 pub struct RestoreArgs {
     /// Which agent
@@ -95,7 +97,10 @@ pub struct RestoreArgs {
     /// Which checkpoint
     #[arg(required = true, value_name = "ID|LABEL", value_parser = checkpoint)]
     pub checkpoint: CheckpointRef,
-    /// Print {agent, version}
+    /// Hand out again what was acked since
+    #[arg(long)]
+    pub reopen_events: bool,
+    /// Print {agent, version, reopened}
     #[arg(long)]
     pub json: bool,
 }
@@ -288,22 +293,33 @@ fn create(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
 #[derive(Deserialize)]
 struct Restored {
     version: u64,
+    #[serde(default)]
+    reopened: u64,
 }
 
 fn restore(args: &RestoreArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
-    let params = match &args.checkpoint {
+    let mut params = match &args.checkpoint {
         CheckpointRef::Id(id) => Object::new().number("id", *id),
         CheckpointRef::Label(label) => Object::new().text("label", label),
     };
+    if args.reopen_events {
+        params = params.number("reopen_events", true);
+    }
     let result = client::call(context, &home, "checkpoint.restore", &params.finish())?;
-    let Restored { version } = client::parse(&result)?;
+    let Restored { version, reopened } = client::parse(&result)?;
+    let name = home.agent();
     if args.json {
-        let object = Object::new().text("agent", home.agent()).number("version", version);
-        context.out.json(&object.finish())?;
+        let object = Object::new().text("agent", name).number("version", version);
+        context.out.json(&object.number("reopened", reopened).finish())?;
     } else {
         let back = named(&args.checkpoint);
-        context.out.line(&format!("{} is back at {back}, as version {version}", home.agent()))?;
+        let events = match (args.reopen_events, reopened) {
+            (false, _) => String::new(),
+            (true, 1) => ", and 1 event is handed out again".to_owned(),
+            (true, count) => format!(", and {count} events are handed out again"),
+        };
+        context.out.line(&format!("{name} is back at {back}, as version {version}{events}"))?;
     }
     Ok(DONE)
 }

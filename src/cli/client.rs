@@ -13,9 +13,10 @@ use serde::Deserialize;
 use super::failure::{Failure, Kind};
 use super::manage::of_lock;
 use super::{Context, quantity};
+use crate::protocol::error::Kind as WireKind;
 use crate::runtime::offline::{self, OfflineError};
+use crate::runtime::peer;
 pub use crate::runtime::peer::running;
-use crate::runtime::peer::{self, Refusal};
 use crate::store::home::Home;
 use crate::store::lock::{Holder, HolderKind, LockError};
 use crate::store::open::Options;
@@ -27,22 +28,62 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long `status` is waited for: the loop answers it from memory.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What came of a request that was understood: a result as JSON text, or a
+/// refusal.
+pub type Answer = Result<String, Refusal>;
+
 /// Calls a method of the control socket that changes something, whether the
 /// agent runs or not. The result is JSON text.
 ///
 /// # Errors
 /// The request was refused, or nobody could be asked.
 pub fn call(context: &Context, home: &Home, method: &str, params: &str) -> Result<String, Failure> {
+    request(context, home, method, params)?.map_err(|refusal| refusal.into_failure(home))
+}
+
+/// The same, for a command that does something about a refusal.
+///
+/// # Errors
+/// Nobody could be asked.
+pub fn request(
+    context: &Context,
+    home: &Home,
+    method: &str,
+    params: &str,
+) -> Result<Answer, Failure> {
     let holder = running(home);
     refuse_old_incarnation(context, home, holder.as_ref())?;
     match holder {
         Some(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
         None => match ask_offline(context, home, method, params)? {
-            Offline::Answer(answer) => result_of(home, &answer),
+            Offline::Answer(answer) => answer_of(home, &answer),
             // It was started just now.
             Offline::Held(holder) => ask(home, &holder, method, params, ANSWER_TIMEOUT),
         },
     }
+}
+
+/// Calls a method that means something only while the agent runs. `wait` is
+/// what it may take of itself.
+///
+/// # Errors
+/// It does not run, the request was refused, or adrt does not answer.
+pub fn call_running(
+    context: &Context,
+    home: &Home,
+    method: &str,
+    params: &str,
+    wait: Duration,
+) -> Result<String, Failure> {
+    let holder = running(home);
+    refuse_old_incarnation(context, home, holder.as_ref())?;
+    let Some(holder) = holder else {
+        return Err(Failure::new(Kind::Failed, format!("{} is not running", home.agent()))
+            .why("this is for the process that runs, or for one it has started")
+            .hint("start it: adrt run -- CMD"));
+    };
+    ask(home, &holder, method, params, ANSWER_TIMEOUT + wait)?
+        .map_err(|refusal| refusal.into_failure(home))
 }
 
 /// What came of a request that no running adrt was there for.
@@ -87,7 +128,7 @@ fn ask_offline(
 /// # Errors
 /// The request was refused, or adrt does not answer.
 pub fn ask_running(home: &Home, holder: &Holder, method: &str) -> Result<String, Failure> {
-    ask(home, holder, method, "{}", ANSWER_TIMEOUT)
+    ask(home, holder, method, "{}", ANSWER_TIMEOUT)?.map_err(|refusal| refusal.into_failure(home))
 }
 
 /// What a running agent's adrt says of it.
@@ -95,7 +136,18 @@ pub fn ask_running(home: &Home, holder: &Holder, method: &str) -> Result<String,
 /// # Errors
 /// It does not answer in time.
 pub fn status(home: &Home, holder: &Holder) -> Result<String, Failure> {
-    ask(home, holder, "status", "{}", STATUS_TIMEOUT)
+    ask(home, holder, "status", "{}", STATUS_TIMEOUT)?.map_err(|refusal| refusal.into_failure(home))
+}
+
+/// The incarnation that lives now, if one does and its adrt says so.
+pub fn live_incarnation(home: &Home) -> Option<u64> {
+    let holder = running(home)?;
+    live_of(&status(home, &holder).ok()?)
+}
+
+fn live_of(status: &str) -> Option<u64> {
+    let alive = serde_json::from_str::<Alive>(status).ok()?;
+    alive.pid.and(alive.incarnation)
 }
 
 /// A process that an agent left behind must not write for the agent that has
@@ -114,10 +166,7 @@ fn refuse_old_incarnation(
         return Ok(());
     };
     let live = match holder {
-        Some(holder) => serde_json::from_str::<Alive>(&status(home, holder)?)
-            .ok()
-            .filter(|alive| alive.pid.is_some())
-            .and_then(|alive| alive.incarnation),
+        Some(holder) => live_of(&status(home, holder)?),
         None => None,
     };
     if live == Some(mine) {
@@ -141,7 +190,7 @@ fn ask(
     method: &str,
     params: &str,
     patience: Duration,
-) -> Result<String, Failure> {
+) -> Result<Answer, Failure> {
     let Some(socket) = &holder.socket else {
         return Err(Failure::new(Kind::Failed, format!("{} can't be asked", home.agent()))
             .why(format!("its adrt (process {}) has no control socket yet", holder.pid))
@@ -149,58 +198,110 @@ fn ask(
     };
     let line = peer::exchange(socket, &peer::request(method, params), patience)
         .map_err(|error| unreachable(home, holder, socket, &error))?;
-    result_of(home, &line)
+    answer_of(home, &line)
 }
 
 /// The result in a reply, or the refusal.
-fn result_of(home: &Home, line: &str) -> Result<String, Failure> {
+fn answer_of(home: &Home, line: &str) -> Result<Answer, Failure> {
     let outcome = peer::outcome(line).map_err(|error| {
         Failure::new(Kind::Failed, format!("{} gave no sensible answer", home.agent()))
             .why(error)
             .hint("is its adrt of another version? adrt --version, and restart it")
     })?;
-    outcome.map_err(|refusal| refused(home, &refusal))
+    Ok(outcome.map_err(Refusal))
 }
 
-/// A refusal of the machine as a failure of the command.
-fn refused(home: &Home, refusal: &Refusal) -> Failure {
-    let agent = home.agent();
-    let (kind, what, hint) = match refusal.kind.as_str() {
-        "unknown_checkpoint" => {
-            (Kind::NotFound, "there is no such checkpoint", "adrt checkpoints list".to_owned())
+/// A request that was understood and not done.
+#[derive(Debug, Clone)]
+pub struct Refusal(peer::Refusal);
+
+impl Refusal {
+    /// Whether it is of that kind.
+    pub fn is(&self, kind: WireKind) -> bool {
+        self.0.kind == kind.name()
+    }
+
+    /// Whether the same request may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        self.0.retryable
+    }
+
+    /// Which op of a `tx` it is about.
+    pub const fn index(&self) -> Option<usize> {
+        self.0.index
+    }
+
+    /// As a failure of the command.
+    pub fn into_failure(self, home: &Home) -> Failure {
+        let (kind, what, hint) = self.told(home.agent());
+        let why = self.0.message.strip_prefix("invalid params: ").unwrap_or(&self.0.message);
+        Failure::new(kind, what).why(why).hint(hint)
+    }
+
+    /// Its kind, what happened, and what to do.
+    fn told(&self, agent: &str) -> (Kind, &'static str, String) {
+        let is = |kind| self.is(kind);
+        if is(WireKind::StoreFailed) {
+            let hint = "make room on the disk, then try again".to_owned();
+            return (Kind::Store, "the store refused; nothing was applied", hint);
         }
-        "version_conflict" => {
-            let now = refusal.version.map_or(String::new(), |v| format!(" (now {v})"));
-            (
-                Kind::Failed,
-                "the state was changed meanwhile",
-                format!("look at it{now} with adrt state show {agent}, then try again"),
-            )
+        if is(WireKind::OutcomeUnknown) {
+            let hint = format!("look with adrt status {agent}, then try again");
+            return (Kind::Store, "nobody knows yet whether it was written", hint);
         }
-        "patch_failed" => (
-            Kind::Failed,
-            "the patch does not fit the state",
-            format!("look at it with adrt state show {agent}; nothing was applied"),
-        ),
-        "too_large" => (
-            Kind::Failed,
-            "the state would be too large",
-            "make it smaller, or run the agent with a larger --max-state".to_owned(),
-        ),
-        "store_failed" => (
-            Kind::Store,
-            "the store refused; nothing was applied",
-            "make room on the disk, then try again".to_owned(),
-        ),
-        "outcome_unknown" => (
-            Kind::Store,
-            "nobody knows yet whether it was written",
-            format!("look with adrt state show {agent}, then try again"),
-        ),
-        "overloaded" => (Kind::Failed, "adrt is busy", "try again in a moment".to_owned()),
-        _ => (Kind::Failed, "the request was refused", String::new()),
-    };
-    Failure::new(kind, what).why(&refusal.message).hint(hint)
+        if is(WireKind::Overloaded) {
+            return (Kind::Failed, "adrt is busy", "try again in a moment".to_owned());
+        }
+        self.told_of_state(agent)
+            .or_else(|| self.told_of_work(agent))
+            .unwrap_or_else(|| (Kind::Failed, "the request was refused", String::new()))
+    }
+
+    fn told_of_state(&self, agent: &str) -> Option<(Kind, &'static str, String)> {
+        let is = |kind| self.is(kind);
+        Some(if is(WireKind::UnknownCheckpoint) {
+            let hint = format!("adrt checkpoints list {agent}");
+            (Kind::NotFound, "there is no such checkpoint", hint)
+        } else if is(WireKind::VersionConflict) {
+            let now = self.0.version.map_or(String::new(), |v| format!(" (now {v})"));
+            let hint = format!("look at it{now} with adrt state show {agent}, then try again");
+            (Kind::Failed, "the state was changed meanwhile", hint)
+        } else if is(WireKind::PatchFailed) {
+            let hint = format!("look at it with adrt state show {agent}; nothing was applied");
+            (Kind::Failed, "the patch does not fit the state", hint)
+        } else if is(WireKind::TooLarge) {
+            let hint = "make it smaller, or run the agent with a larger --max-state".to_owned();
+            (Kind::Failed, "the state would be too large", hint)
+        } else {
+            return None;
+        })
+    }
+
+    fn told_of_work(&self, agent: &str) -> Option<(Kind, &'static str, String)> {
+        let is = |kind| self.is(kind);
+        Some(if is(WireKind::UnknownEvent) {
+            let hint = format!("adrt events list {agent}");
+            (Kind::NotFound, "there is no such event", hint)
+        } else if is(WireKind::StaleAttempt) {
+            let hint = "it is somebody else's now, or done: leave it alone".to_owned();
+            (Kind::Failed, "that attempt is over", hint)
+        } else if is(WireKind::UnknownAgent) {
+            (Kind::NotFound, "there is no agent to send it to", "adrt list".to_owned())
+        } else if is(WireKind::InboxFull) {
+            let hint = format!(
+                "let the agent catch up, adrt events drop {agent} --dead, or a larger --max-db"
+            );
+            (Kind::Store, "the inbox takes no more events", hint)
+        } else if is(WireKind::StepMismatch) {
+            let hint = "give the step another name, or the input it was begun with".to_owned();
+            (Kind::Usage, "the step was begun with another input", hint)
+        } else if is(WireKind::StepInProgress) {
+            let hint = "wait for it, or try again later".to_owned();
+            (Kind::Held, "the step is being done by another process", hint)
+        } else {
+            return None;
+        })
+    }
 }
 
 fn unreachable(home: &Home, holder: &Holder, socket: &Path, error: &io::Error) -> Failure {

@@ -5,11 +5,15 @@ use clap::Subcommand;
 use super::failure::{Failure, Kind};
 use super::json::{Object, array};
 use super::output::{Column, Page, Table, Tint};
+use super::quantity::millis;
 use super::text::{NONE, escaped, escaped_lines, span};
 use super::{Context, DONE, agent, past};
 use crate::store::home::Home;
 use crate::store::ledger::{IncarnationEnding, IncarnationRow};
 use crate::supervisor::io::Exit;
+
+/// Events that are named on a page; the rest is counted.
+const HELD_SHOWN_MAX: usize = 8;
 
 /// See why an agent crashed
 #[derive(Debug, Clone, Subcommand)]
@@ -129,7 +133,8 @@ fn show(args: &ShowArgs, context: &Context) -> Result<u8, Failure> {
     };
     let output = end.output.as_deref().map(String::from_utf8_lossy);
     if args.json {
-        let object = fields(&row).maybe_text("output", output.as_deref());
+        let held = array(row.held.iter().map(u64::to_string));
+        let object = fields(&row).raw("held", &held).maybe_text("output", output.as_deref());
         context.out.json(&object.finish())?;
         return Ok(DONE);
     }
@@ -188,6 +193,9 @@ fn page(context: &Context, row: &IncarnationRow, end: &IncarnationEnding) -> Pag
     if row.process.pid > 0 {
         page.field("pid", row.process.pid.to_string());
     }
+    if !row.held.is_empty() {
+        page.field("in hand", in_hand(&row.held));
+    }
     if let Some(release) = &row.release {
         page.field("release", escaped(release));
     }
@@ -203,8 +211,18 @@ fn page(context: &Context, row: &IncarnationRow, end: &IncarnationEnding) -> Pag
     page
 }
 
+/// "event 88", "events 88, 91 and 3 more".
+fn in_hand(held: &[u64]) -> String {
+    let named: Vec<String> = held.iter().take(HELD_SHOWN_MAX).map(u64::to_string).collect();
+    let s = if held.len() == 1 { "" } else { "s" };
+    let more = match held.len().saturating_sub(HELD_SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("event{s} {}{more}", named.join(", "))
+}
+
 fn fields(row: &IncarnationRow) -> Object {
-    let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let object = Object::new()
         .number("id", row.id)
         .text("run_id", &row.run_id)

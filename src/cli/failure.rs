@@ -18,16 +18,23 @@ pub enum Kind {
     Down,
     /// The command line makes no sense.
     Usage,
-    /// No such agent, checkpoint, version, crash, value.
+    /// No such agent, checkpoint, version, crash, value, event or review, or a
+    /// source of events that can't be read.
     NotFound,
     /// The state directory can't be made.
     CantCreate,
     /// The store can't be read or written.
     Store,
-    /// Another adrt holds the agent.
+    /// Another adrt holds the agent, or another process the step.
     Held,
+    /// `step run`: a person is to decide first.
+    Waiting,
     /// The configuration file, or a variable standing for one of its settings, is wrong.
     Config,
+    /// `step run`: the command is not executable.
+    NotExecutable,
+    /// `step run`: there is no such command.
+    NoCommand,
 }
 
 /// One line of the table of exit codes.
@@ -37,36 +44,50 @@ pub struct ExitCode {
     pub code: &'static str,
     /// What it means.
     pub meaning: &'static str,
-    /// Only `adrt run` ends with it.
-    pub run_only: bool,
+    /// The only commands that end with it; all do where none is named.
+    pub only: &'static [&'static str],
 }
 
 const fn any(code: &'static str, meaning: &'static str) -> ExitCode {
-    ExitCode { code, meaning, run_only: false }
+    ExitCode { code, meaning, only: &[] }
 }
 
-const fn run(code: &'static str, meaning: &'static str) -> ExitCode {
-    ExitCode { code, meaning, run_only: true }
+const fn of(only: &'static [&'static str], code: &'static str, meaning: &'static str) -> ExitCode {
+    ExitCode { code, meaning, only }
 }
+
+/// What runs a supervised command.
+const RUN: &[&str] = &["run"];
+/// What runs commands at all.
+const RUNS: &[&str] = &["run", "step run"];
 
 /// Every exit code of adrt, for the manual pages.
 pub const EXIT_CODES: &[ExitCode] = &[
     any("0", "Done."),
-    any("1", "The command failed; with status --check: degraded."),
+    any("1", "The command failed; with status --check: degraded; with events next: there is none."),
     any("2", "Wrong usage; with status --check: down."),
     any(
         "66",
-        "No such agent, checkpoint, version, crash or value; with run: --events can't be read.",
+        "No such agent, checkpoint, version, crash, value, event or review; events can't be read.",
     ),
-    run("69", "It gave up after --max-restarts."),
-    run("70", "The agent exited with a code of --fatal-exit."),
-    run("73", "The state directory can't be created."),
-    any("74", "The store can't be read or written."),
-    any("75", "Another adrt holds the agent."),
-    run("78", "Bad configuration."),
-    run("126", "The agent's command is not executable."),
-    run("127", "The agent's command was not found."),
-    run("N, 128+N", "With --restart never: the agent's own code, or the signal that killed it."),
+    of(
+        RUNS,
+        "69",
+        "With run: it gave up after --max-restarts; with step run: the step waits for a review.",
+    ),
+    of(RUN, "70", "The agent exited with a code of --fatal-exit."),
+    of(RUN, "73", "The state directory can't be created."),
+    any("74", "The store can't be read or written, or takes no more events."),
+    any("75", "Another adrt holds the agent; with step run: another process does the step."),
+    of(RUN, "78", "Bad configuration."),
+    of(RUNS, "126", "The command is not executable."),
+    of(RUNS, "127", "The command was not found."),
+    of(
+        RUNS,
+        "N, 128+N",
+        "With step run, and with run --restart never: the command's own code, or the signal that \
+         killed it.",
+    ),
 ];
 
 impl Kind {
@@ -77,10 +98,13 @@ impl Kind {
             Self::Failed => 1,
             Self::Down | Self::Usage => 2,
             Self::NotFound => 66,
+            Self::Waiting => 69,
             Self::CantCreate => 73,
             Self::Store => 74,
             Self::Held => 75,
             Self::Config => 78,
+            Self::NotExecutable => 126,
+            Self::NoCommand => 127,
         }
     }
 }
@@ -189,7 +213,10 @@ mod tests {
             Kind::CantCreate,
             Kind::Store,
             Kind::Held,
+            Kind::Waiting,
             Kind::Config,
+            Kind::NotExecutable,
+            Kind::NoCommand,
         ] {
             let code = kind.exit_code().to_string();
             assert!(EXIT_CODES.iter().any(|row| row.code == code), "{code}");

@@ -147,6 +147,16 @@ impl Object {
         self
     }
 
+    /// Adds the members of another one.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        if !self.0.is_empty() && !other.0.is_empty() {
+            self.0.push(',');
+        }
+        self.0.push_str(&other.0);
+        self
+    }
+
     /// Adds a member with a string.
     #[must_use]
     pub fn text(self, name: &str, value: &str) -> Self {
@@ -163,6 +173,15 @@ impl Object {
     #[must_use]
     pub fn number(self, name: &str, value: impl Into<serde_json::Value>) -> Self {
         self.raw(name, &value.into().to_string())
+    }
+
+    /// The text with the members of another object behind, which is JSON text.
+    pub fn joined_with(self, object: &str) -> String {
+        let inner = object.trim();
+        let inner = inner.strip_prefix('{').unwrap_or(inner);
+        let inner = inner.strip_suffix('}').unwrap_or(inner).trim();
+        let comma = if self.0.is_empty() || inner.is_empty() { "" } else { "," };
+        format!("{{{}{comma}{inner}}}", self.0)
     }
 
     /// The text.
@@ -222,6 +241,8 @@ mod tests {
             .number("d", 3)
             .finish();
         assert_eq!(text, r#"{"a":"x\n","b":1e400,"c":null,"d":3}"#);
+        assert_eq!(Object::new().number("a", 1).joined_with(" { \"b\": 2 } "), r#"{"a":1,"b": 2}"#);
+        assert_eq!(Object::new().joined_with("{}"), "{}");
         assert_eq!(array(["1".to_owned(), "2".to_owned()]), "[1,2]");
     }
 }

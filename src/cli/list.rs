@@ -3,8 +3,8 @@
 use super::failure::Failure;
 use super::json::{Object, array};
 use super::output::{Column, Table};
-use super::status::{Status, of_agent};
-use super::text::{NONE, bytes, escaped, span};
+use super::status::{Status, left_to_people, of_agent};
+use super::text::{NONE, escaped, span};
 use super::{Context, DONE, agent};
 use crate::store::home::Home;
 
@@ -15,7 +15,7 @@ use crate::store::home::Home;
   adrt list --json
   sudo adrt list --state-dir /var/lib/adrt")]
 pub struct ListArgs {
-    /// Print [{agent, phase, pid, version, updated, restarts, file_bytes}]
+    /// Print [{agent, phase, pid, version, ..., inbox, reviews}]
     #[arg(long)]
     pub json: bool,
 }
@@ -44,12 +44,12 @@ pub fn main(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     let mut table = Table::new(&[
         ("AGENT", Column::Left),
         ("PHASE", Column::Left),
-        ("PID", Column::Right),
         ("UP", Column::Right),
         ("RESTARTS", Column::Right),
         ("VERSION", Column::Right),
         ("CHANGED", Column::Left),
-        ("SIZE", Column::Right),
+        ("INBOX", Column::Right),
+        ("FOR YOU", Column::Fill),
     ]);
     for (name, status) in &found {
         table.row(
@@ -74,15 +74,16 @@ fn cells(context: &Context, name: &str, status: &Result<Status, Failure>) -> Vec
         return cells;
     };
     let changed = status.updated_at();
+    let left = left_to_people(status);
     vec![
         name.to_owned(),
         escaped(&status.phase),
-        status.pid.map_or_else(none, |pid| pid.to_string()),
         status.uptime().map_or_else(none, span),
         status.restarts.map_or_else(none, |count| count.to_string()),
         status.version.map_or_else(none, |version| version.to_string()),
         changed.map_or_else(none, |at| context.moment.ago(at)),
-        status.file_bytes.map_or_else(none, bytes),
+        status.inbox.as_ref().map_or_else(none, |inbox| inbox.depth().to_string()),
+        if left.is_empty() { none() } else { left.join(", ") },
     ]
 }
 
@@ -96,6 +97,8 @@ fn as_object(name: &str, status: &Result<Status, Failure>) -> String {
             .maybe_text("updated", status.updated.as_deref())
             .number("restarts", status.restarts)
             .number("file_bytes", status.file_bytes)
+            .number("inbox", serde_json::to_value(&status.inbox).unwrap_or_default())
+            .number("reviews", status.reviews)
             .finish(),
         Err(failure) => object.text("phase", "unreadable").text("error", &failure.why).finish(),
     }

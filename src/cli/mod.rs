@@ -20,18 +20,23 @@ pub mod config;
 pub mod control;
 pub mod crashes;
 pub mod env;
+pub mod events;
 pub mod failure;
 pub mod history;
+pub mod input;
 pub mod json;
 pub mod list;
 pub mod manage;
 pub mod naming;
+pub mod notify;
 pub mod output;
 pub mod past;
 pub mod quantity;
+pub mod reviews;
 pub mod run;
 pub mod state;
 pub mod status;
+pub mod step;
 pub mod target;
 pub mod text;
 mod usage;
@@ -116,6 +121,10 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::Checkpoints(command) => checkpoints::main(command, context),
         Command::History(command) => history::main(command, context),
         Command::Crashes(command) => crashes::main(command, context),
+        Command::Events(command) => events::main(command, context),
+        Command::Reviews(command) => reviews::main(command, context),
+        Command::Step(command) => step::main(command, context),
+        Command::Notify(command) => notify::main(command, context),
         Command::Backup(args) => backup::backup(&args, context),
         Command::Restore(args) => backup::restore(&args, context),
         Command::Rename(args) => manage::rename(&args, context),

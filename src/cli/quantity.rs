@@ -40,6 +40,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_micros(micros as u64))
 }
 
+/// As it is on the wire.
+pub fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Reads a number of bytes. `K`, `M`, `G` are powers of 1024, as `KiB` and so
 /// on; `kB`, `MB`, `GB` powers of 1000; a bare number is bytes.
 ///

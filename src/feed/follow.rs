@@ -1,292 +1,403 @@
-//! A regular file, followed: as it grows, through its rotations, over
-//! restarts of adrt.
+//! A file that grows, followed through rotation.
 //!
 //! ```text
-//!           it is there                    another has its name
-//!  nothing ────────────► a file is open ─────────────────────────► its end is
-//!  open                   ▲    │ grows        and was written to     read, then
-//!     ▲                   │    ▼                                     the next
-//!     └── not there       lines, with the position after them
+//!            the file is there              nothing more to read
+//! (no file) ------------------> reading <------------------------> waiting
+//!     ^                          |  ^                               |
+//!     |        can't be read     |  | the next of the queue          | another
+//!     +--------------------------+  +--- (its end, then queue) <-----+ has its name
 //! ```
 //!
-//! - A line counts when its newline is there. The end of a file that another
-//!   one has followed counts without.
-//! - A file that got another name is read to its end before the next one is
-//!   begun, and it is not given up before there is something in that: until
-//!   then its writer may well still write to it. What is written to it later
-//!   is not seen.
-//! - A file that is shorter than what was read of it, or whose content is
-//!   another before that place, is read from its beginning, and that is told.
-//! - After any error nothing has moved: the next try does the same again.
+//! Each batch carries the place after its last line, so the two are written
+//! down together. A line counts once its end is there. When another file has
+//! the name and something is in it, its writer is done with the old one: that
+//! is read to its end, then those that came between, then the new one.
 //!
-//! Every function may block as long as the disk does; this runs on a thread of
-//! its own.
+//! At most one chunk and one batch are in memory.
 
-use std::fs::File;
+use std::collections::VecDeque;
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
 
-use super::cutter::{Batch, Cutter};
-use super::files::{at, look, open_regular, shown};
-use super::position::{Id, Position, Print, boot_id};
-use super::{Tell, resume, rotation, tell_cut};
-use crate::supervisor::io::{Level, SourceBatch};
+use super::lines::Cutter;
+use super::outlet::{Gone, Outlet};
+use super::position::{Head, Position, path_text};
+use super::rotated::{self, Rotated};
+use super::watch::Watch;
+use crate::supervisor::io::Level;
 
-/// See the module.
+/// Read at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Why a file is followed no longer.
 #[derive(Debug)]
-pub(super) struct Follower {
-    path: PathBuf,
-    boot: String,
-    /// Where the last run stopped, until its file is found or given up.
-    kept: Option<Position>,
-    open: Option<Open>,
-    /// What was read after the offset.
-    cutter: Cutter,
-    told_missing: bool,
+pub(super) enum Stop {
+    /// The loop is over.
+    Gone,
+    /// What has the name can only be read once.
+    Stream,
+    /// It can't be read just now.
+    Io(io::Error),
 }
 
-/// The file that is being read.
+impl From<Gone> for Stop {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What a turn did.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// Something; there may be more.
+    Went,
+    /// Nothing, until something changes.
+    Idle,
+}
+
+/// A file that is being read.
 #[derive(Debug)]
 struct Open {
     file: File,
-    id: Id,
-    /// The name it was opened by.
-    name: PathBuf,
-    /// All before it has been handed on.
-    offset: u64,
-    /// What it looked like there.
-    print: Print,
+    device: u64,
+    inode: u64,
+    /// How far it is read, unfinished line included.
+    at: u64,
+    head: Head,
 }
 
-impl Open {
-    fn at(file: File, name: &Path, offset: u64) -> io::Result<Self> {
-        let id = file.metadata().map(|meta| Id::of(&meta)).map_err(|e| at(name, e))?;
-        let print = Print::of(&file, offset).map_err(|e| at(name, e))?;
-        Ok(Self { file, id, name: name.to_owned(), offset, print })
-    }
-
-    /// Its size, and what it looks like before that place.
-    fn look(&self, offset: u64) -> io::Result<(u64, Print)> {
-        Ok((self.file.metadata()?.len(), Print::of(&self.file, offset)?))
-    }
+/// See the module's text.
+pub(super) struct Follower<'a> {
+    path: &'a Path,
+    outlet: &'a Outlet,
+    cutter: Cutter,
+    current: Option<Open>,
+    /// To be read when the current one is at its end, oldest first.
+    queue: VecDeque<File>,
+    /// Where to go on while there is no current one.
+    resume: Option<Position>,
+    watch: Watch,
+    /// What was said last, not to be said again at every look.
+    told: String,
+    chunk: Vec<u8>,
 }
 
-/// What follows a file that was rotated.
-struct Next {
-    file: File,
-    name: PathBuf,
-    /// Those before it that can't be read.
-    compressed: Vec<PathBuf>,
-}
-
-impl Follower {
-    /// Goes on where this position says; without one at the beginning.
-    pub(super) fn new(path: PathBuf, kept: Option<Position>, line_max: usize) -> Self {
+impl<'a> Follower<'a> {
+    pub fn new(
+        path: &'a Path,
+        resume: Option<Position>,
+        outlet: &'a Outlet,
+        line_bytes_max: usize,
+    ) -> Self {
         Self {
             path,
-            boot: boot_id(),
-            kept,
-            open: None,
-            cutter: Cutter::new(line_max, true),
-            told_missing: false,
+            outlet,
+            cutter: Cutter::new(line_bytes_max),
+            current: None,
+            queue: VecDeque::new(),
+            resume,
+            watch: Watch::new(),
+            told: String::new(),
+            chunk: vec![0; CHUNK_BYTES],
         }
     }
 
-    /// The file that is open now.
-    pub(super) fn file(&self) -> Option<&File> {
-        self.open.as_ref().map(|open| &open.file)
-    }
-
-    /// The next lines; none when there are none now.
-    ///
-    /// # Errors
-    /// Something can't be read; it is worth trying again.
-    pub(super) fn next(&mut self, tell: Tell<'_>) -> io::Result<Option<SourceBatch>> {
+    /// Follows it for as long as it can be followed. True when what has the
+    /// name now is a stream.
+    pub fn run(mut self) -> bool {
         loop {
-            if self.open.is_none() && !self.begin(tell)? {
-                return Ok(None);
+            match self.turn() {
+                Ok(Turn::Went) => {}
+                Ok(Turn::Idle) => self.watch.wait(),
+                Err(Stop::Gone) => return false,
+                Err(Stop::Stream) => return true,
+                Err(Stop::Io(error)) => {
+                    let path = self.path.display();
+                    let what = format!("events can't be read from {path}: {error}; tried again");
+                    self.tell(Level::Error, what);
+                    self.let_go();
+                    self.watch.wait();
+                }
             }
-            self.check_unchanged(tell)?;
-            if let Some(batch) = self.read(tell)? {
-                return Ok(Some(batch));
-            }
-            let Some(next) = self.successor()? else { return Ok(None) };
-            // What it has now, after its successor was seen, is all.
-            if let Some(batch) = self.read(tell)? {
-                return Ok(Some(batch));
-            }
-            if let Some(batch) = self.last_line(tell)? {
-                return Ok(Some(batch));
-            }
-            self.go_on_with(next, tell)?;
         }
+    }
+
+    fn turn(&mut self) -> Result<Turn, Stop> {
+        self.outlet.check()?;
+        if self.current.is_none() {
+            return self.open();
+        }
+        if self.read()? {
+            return Ok(Turn::Went);
+        }
+        self.at_end()
+    }
+
+    // -------------------------------------------------------------- opening
+
+    fn open(&mut self) -> Result<Turn, Stop> {
+        self.watch.arm(self.path, None);
+        let there = self.there()?;
+        match self.resume.clone() {
+            None => match there {
+                Some(file) => self.begin(file, 0)?,
+                None => return Ok(self.missing()),
+            },
+            Some(position) if position.path != path_text(self.path) => {
+                let (path, old) = (self.path.display(), position.path);
+                self.log(Level::Warning, format!("{path} is read from its beginning, not {old}"));
+                self.resume = None;
+            }
+            Some(position) => return self.go_on(position, there),
+        }
+        Ok(Turn::Went)
+    }
+
+    /// The regular file of that name, if there is any.
+    fn there(&self) -> Result<Option<File>, Stop> {
+        // Looked at before it is opened: opening and closing a FIFO would
+        // break its writers.
+        match fs::metadata(self.path) {
+            Ok(there) if is_stream(&there) => Err(Stop::Stream),
+            Ok(there) if there.is_file() => match File::open(self.path) {
+                Ok(file) => Ok(Some(file)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(e.into()),
+            },
+            Ok(_) => Err(io::Error::from(io::ErrorKind::IsADirectory).into()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn missing(&mut self) -> Turn {
+        let path = self.path.display();
+        self.tell(Level::Warning, format!("{path} is not there yet; adrt waits for it"));
+        Turn::Idle
+    }
+
+    /// Finds what was read before, whatever has become of it.
+    fn go_on(&mut self, position: Position, there: Option<File>) -> Result<Turn, Stop> {
+        let path = self.path.display();
+        if let Some(file) = &there {
+            if position.is_in(file)? {
+                self.begin_of(there, position.offset)?;
+                return Ok(Turn::Went);
+            }
+            if file.metadata()?.ino() == position.inode {
+                self.log(Level::Warning, shrunk(&path.to_string(), position.offset));
+                self.begin_of(there, 0)?;
+                return Ok(Turn::Went);
+            }
+        }
+        let is_it = |file: &File| position.is_in(file);
+        // A directory that is gone has nothing beside it.
+        let found = rotated::find(self.path, position.inode, is_it).unwrap_or(None);
+        match (found, there) {
+            (Some(Rotated { file, later }), _) => {
+                self.log(Level::Info, format!("{path} was rotated; the rest of the old is read"));
+                self.begin(file, position.offset)?;
+                self.line_up(later)?;
+            }
+            (None, None) => return Ok(self.missing()),
+            (None, Some(file)) => {
+                let offset = position.offset;
+                let what = "is another file than before, which is gone: what was written to";
+                let rest = "that one after its byte";
+                self.log(Level::Error, format!("{path} {what} {rest} {offset} was not read"));
+                self.begin(file, 0)?;
+            }
+        }
+        Ok(Turn::Went)
+    }
+
+    fn begin_of(&mut self, file: Option<File>, offset: u64) -> io::Result<()> {
+        file.map_or(Ok(()), |file| self.begin(file, offset))
+    }
+
+    fn begin(&mut self, file: File, offset: u64) -> io::Result<()> {
+        let (there, head) = (file.metadata()?, Head::read(&file, offset)?);
+        self.cutter.restart(offset);
+        let (device, inode) = (there.dev(), there.ino());
+        self.current = Some(Open { file, device, inode, at: offset, head });
+        self.resume = None;
+        self.told.clear();
+        Ok(())
+    }
+
+    /// To be read after the current one. They are opened at once, since they
+    /// may be renamed again.
+    fn line_up(&mut self, later: Vec<std::path::PathBuf>) -> io::Result<()> {
+        for path in later {
+            self.queue.push_back(File::open(path)?);
+        }
+        Ok(())
+    }
+
+    /// After an error: all is found again from the position.
+    fn let_go(&mut self) {
+        if let Some(position) = self.position() {
+            self.resume = Some(position);
+        }
+        self.current = None;
+        self.queue.clear();
     }
 
     // -------------------------------------------------------------- reading
 
-    /// What is there of whole lines, as far as a batch takes them.
-    fn read(&mut self, tell: Tell<'_>) -> io::Result<Option<SourceBatch>> {
-        let Some(open) = &self.open else { return Ok(None) };
-        let mut batch = Batch::default();
-        while batch.fill(&mut self.cutter) {
-            let from = open.offset + batch.span + self.cutter.unread();
-            match self.cutter.read(|space| open.file.read_at(space, from)) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.undone(e)),
+    /// Reads a chunk; false at the end.
+    fn read(&mut self) -> Result<bool, Stop> {
+        let Some(open) = &mut self.current else { return Ok(false) };
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let count = open.file.read_at(&mut chunk, open.at);
+        open.at += *count.as_ref().unwrap_or(&0) as u64;
+        let passed = count.map_err(Stop::Io).and_then(|count| {
+            self.pass_on(&chunk[..count])?;
+            Ok(count > 0)
+        });
+        self.chunk = chunk;
+        passed
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            taken += self.cutter.push(&bytes[taken..]);
+            if self.cutter.is_full() {
+                self.send()?;
             }
         }
-        self.hand_on(batch, tell)
-    }
-
-    /// What follows the last newline of a file to which no more will come.
-    fn last_line(&mut self, tell: Tell<'_>) -> io::Result<Option<SourceBatch>> {
-        let Some(line) = self.cutter.rest() else { return Ok(None) };
-        let mut batch = Batch::default();
-        batch.push(line);
-        self.hand_on(batch, tell)
-    }
-
-    /// Moves the offset behind a batch.
-    fn hand_on(&mut self, batch: Batch, tell: Tell<'_>) -> io::Result<Option<SourceBatch>> {
-        let Some(open) = &mut self.open else { return Ok(None) };
-        if batch.span == 0 {
-            return Ok(None);
-        }
-        let offset = open.offset + batch.span;
-        let (size, print) = match open.look(offset) {
-            Ok(looked) => looked,
-            Err(e) => return Err(self.undone(e)),
-        };
-        open.offset = offset;
-        open.print = print;
-        tell_cut(&batch.cut, &shown(&open.name), tell);
-        // Of blank lines nobody needs to know; they go with the next ones.
-        Ok((!batch.lines.is_empty()).then(|| SourceBatch {
-            lines: batch.lines,
-            position: Some(
-                Position {
-                    boot: self.boot.clone(),
-                    id: open.id,
-                    offset,
-                    size,
-                    print,
-                    path: shown(&self.path),
-                }
-                .text(),
-            ),
-        }))
-    }
-
-    /// What was taken out of the cutter is read again next time.
-    fn undone(&mut self, error: io::Error) -> io::Error {
-        self.cutter.restart(self.open.as_ref().is_none_or(|open| open.offset == 0));
-        match &self.open {
-            Some(open) => at(&open.name, error),
-            None => error,
-        }
-    }
-
-    /// A file that does not hold any more what was read of it is begun anew.
-    fn check_unchanged(&mut self, tell: Tell<'_>) -> io::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let (size, print) = open.look(open.offset).map_err(|e| at(&open.name, e))?;
-        if size >= open.offset && print == open.print {
-            if size < open.offset + self.cutter.unread() {
-                // An unfinished line was taken back.
-                self.cutter.restart(open.offset == 0);
-            }
-            return Ok(());
-        }
-        let what = if size < open.offset {
-            format!("was truncated to {size} bytes after {} were read", open.offset)
-        } else {
-            format!("was written anew: what was read of it, {} bytes, is gone", open.offset)
-        };
-        tell(
-            Level::Warning,
-            format!(
-                "{} {what}; going on from its beginning. Lines that were not read \
-                 yet are lost: rotate by renaming (logrotate: create, not copytruncate)",
-                shown(&open.name)
-            ),
-        );
-        open.print = Print::of(&open.file, 0).map_err(|e| at(&open.name, e))?;
-        open.offset = 0;
-        self.cutter.restart(true);
         Ok(())
     }
 
-    // ------------------------------------------------------------- rotation
-
-    /// The file that has followed the open one, if that was rotated.
-    fn successor(&self) -> io::Result<Option<Next>> {
-        let Some(open) = &self.open else { return Ok(None) };
-        let there = look(&self.path)?;
-        if there.as_ref().is_some_and(|meta| Id::of(meta) == open.id) {
-            return Ok(None);
+    /// The batch so far, with the place after it.
+    fn send(&mut self) -> Result<(), Stop> {
+        let offset = self.cutter.consumed();
+        if let Some(open) = self.current.as_mut().filter(|open| open.head.is_short())
+            && let Ok(head) = Head::read(&open.file, offset)
+        {
+            open.head = head;
         }
-        let mut compressed = Vec::new();
-        if let Some(name) = rotation::find(&self.path, open.id.inode)? {
-            for later in rotation::between(&self.path, &name)? {
-                if later.compressed {
-                    compressed.push(later.path);
-                } else if let Some(file) = open_regular(&later.path)? {
-                    return Ok(Some(Next { file, name: later.path, compressed }));
-                }
-            }
-        }
-        // As long as it is empty its writer may not have turned to it yet.
-        if there.is_none_or(|meta| meta.is_file() && meta.len() == 0) {
-            return Ok(None);
-        }
-        let file = open_regular(&self.path)?;
-        Ok(file.map(|file| Next { file, name: self.path.clone(), compressed }))
-    }
-
-    fn go_on_with(&mut self, next: Next, tell: Tell<'_>) -> io::Result<()> {
-        let offset = self.open.as_ref().map_or(0, |open| open.offset);
-        let open = Open::at(next.file, &next.name, 0)?;
-        tell(
-            Level::Info,
-            format!(
-                "{} was rotated and is read to its end, byte {offset}; going on with {}",
-                shown(&self.path),
-                shown(&next.name)
-            ),
-        );
-        for name in next.compressed {
-            tell(Level::Warning, format!("{} is compressed already and is not read", shown(&name)));
-        }
-        self.open = Some(open);
-        self.cutter.restart(true);
+        let position = self.position().map(|position| position.text());
+        self.outlet.send(self.cutter.take(), position)?;
         Ok(())
     }
 
-    /// Opens the file to begin with; false while there is none.
-    fn begin(&mut self, tell: Tell<'_>) -> io::Result<bool> {
-        let Some(start) = resume::start(&self.path, self.kept.as_ref())? else {
-            if !std::mem::replace(&mut self.told_missing, true) {
-                let what = format!("{} is not there yet; waiting for it", shown(&self.path));
-                tell(Level::Info, what);
-            }
-            return Ok(false);
+    fn position(&self) -> Option<Position> {
+        self.current.as_ref().map(|open| Position {
+            device: open.device,
+            inode: open.inode,
+            offset: self.cutter.consumed(),
+            head: open.head,
+            path: path_text(self.path),
+        })
+    }
+
+    // -------------------------------------------------------------- at its end
+
+    fn at_end(&mut self) -> Result<Turn, Stop> {
+        if self.cutter.has_lines() {
+            self.send()?;
+            return Ok(Turn::Went);
+        }
+        if let Some(next) = self.queue.pop_front() {
+            self.turn_over(next)?;
+            return Ok(Turn::Went);
+        }
+        let Some(open) = &self.current else { return Ok(Turn::Idle) };
+        // First this, then the look: what happens in between ends the wait.
+        self.watch.arm(self.path, Some(&open.file));
+        let len = open.file.metadata()?.len();
+        if len < open.at || !open.head.matches(&open.file)? {
+            return self.start_over();
+        }
+        if len > open.at {
+            return Ok(Turn::Went);
+        }
+        self.look_at_name()
+    }
+
+    /// The current one has ended for good.
+    fn turn_over(&mut self, next: File) -> Result<(), Stop> {
+        // The end of an unfinished line will not come any more.
+        self.cutter.end();
+        if self.cutter.has_lines() {
+            self.send()?;
+        }
+        self.begin(next, 0)?;
+        self.watch = Watch::new();
+        // So that a restart does not look for the old one.
+        self.send()
+    }
+
+    fn start_over(&mut self) -> Result<Turn, Stop> {
+        let Some(open) = self.current.take() else { return Ok(Turn::Idle) };
+        let read = self.cutter.consumed();
+        self.log(Level::Warning, shrunk(&self.path.display().to_string(), read));
+        self.begin(open.file, 0)?;
+        self.send()?;
+        Ok(Turn::Went)
+    }
+
+    /// Whether another file has the name.
+    fn look_at_name(&mut self) -> Result<Turn, Stop> {
+        let Some(open) = &self.current else { return Ok(Turn::Idle) };
+        let there = match fs::metadata(self.path) {
+            Ok(there) => there,
+            // A rotation's first half, or the writer makes it anew one day.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Turn::Idle),
+            Err(e) => return Err(e.into()),
         };
-        let open = Open::at(start.file, &start.name, start.offset)?;
-        if std::mem::replace(&mut self.told_missing, false) {
-            tell(Level::Info, format!("{} is there", shown(&self.path)));
+        let same = there.ino() == open.inode && there.dev() == open.device;
+        if same || (there.is_file() && there.len() == 0) {
+            return Ok(Turn::Idle);
         }
-        if let Some((level, what)) = start.told {
-            tell(level, what);
+        if is_stream(&there) {
+            return Err(Stop::Stream);
         }
-        self.kept = None;
-        self.cutter.restart(open.offset == 0);
-        self.open = Some(open);
-        Ok(true)
+        let inode = open.inode;
+        let Some(new) = self.there()? else { return Ok(Turn::Idle) };
+        let found =
+            rotated::find(self.path, inode, |file| Ok(file.metadata()?.dev() == open.device));
+        // Without a name of the old one nobody knows what came between.
+        let later = found.unwrap_or(None).map(|rotated| rotated.later).unwrap_or_default();
+        self.line_up(later)?;
+        self.queue.push_back(new);
+        self.log(Level::Info, format!("{} was rotated; the new one follows", self.path.display()));
+        Ok(Turn::Went)
+    }
+
+    // -------------------------------------------------------------- telling
+
+    fn log(&self, level: Level, message: String) {
+        self.outlet.log(level, &message);
+    }
+
+    /// Once, until something else happens.
+    fn tell(&mut self, level: Level, message: String) {
+        if self.told != message {
+            self.outlet.log(level, &message);
+            self.told = message;
+        }
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn is_stream(there: &Metadata) -> bool {
+    let kind = there.file_type();
+    kind.is_fifo() || kind.is_char_device()
+}
+
+fn shrunk(path: &str, read: u64) -> String {
+    format!(
+        "{path} was truncated or replaced after {read} bytes were read: it is read from its \
+         beginning, and what was not read before that is lost"
+    )
+}

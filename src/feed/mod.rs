@@ -1,54 +1,60 @@
-//! Lines of `--events`, on their way to the machine.
+//! Lines of `--events`: a file that is followed, a FIFO, or adrt's stdin.
 //!
 //! ```text
-//!             ask                                    news
-//!  the loop ───────► a thread that reads ──────────────────► the loop
-//!                    │ follow: a regular file, over rotation and restarts
-//!                    │ stream: a FIFO, or stdin
+//!  file, FIFO, stdin ──> thread ──channel of one batch──> loop, while it wants any
+//!                         lines, position
 //! ```
 //!
-//! Whatever is read may block for as long as a disk or another machine does,
-//! so it is read by a thread, and the loop only ever asks for the next batch
-//! and is told when it is there. Nothing is read that was not asked for: what
-//! adrt has in hand is one batch, and the rest stays where it is, be it in a
-//! file or in a pipe whose writer then waits.
+//! Invariants:
+//! - reading is done by a thread, which may hang with its file system; the
+//!   loop never waits for it;
+//! - it reads one batch ahead and no further: what is not wanted stays where
+//!   it is, and a writer into a pipe waits;
+//! - a batch carries the place after its last line, to be written down with
+//!   what comes of it;
+//! - nothing that happens to a source ends the run.
 //!
-//! - *A file* has a position: after each batch, as text, to be written down
-//!   with its events. A new [`Feed`] that is given it goes on right there.
-//! - *A FIFO and stdin* have none. What was taken out of them and has not
-//!   reached the disk when adrt dies is lost.
+//! - `follow`: regular files; `rotated`: those that lost their name;
+//!   `position`: how far one is read; `watch`: when to look again.
+//! - `stream`: what can be read once.
+//! - `lines`: bytes into batches; `outlet`: the way to the loop.
 //!
-//! Parts: [`reader`] (the thread), [`follow`], [`resume`] and [`rotation`]
-//! (files), [`position`], [`stream`], [`watch`] (waiting), [`cutter`] (lines).
-//!
-//! Deliberately not here: what a line means. A bad one is handed on as it is.
+//! Not here: what a line means, and what becomes of a bad one.
 
-use std::io::{self, PipeWriter};
+mod follow;
+mod lines;
+mod outlet;
+mod position;
+mod rotated;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::fmt;
+use std::fs;
+use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::thread;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
-use nix::unistd::AccessFlags;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use nix::unistd::{AccessFlags, faccessat};
+use tokio::sync::mpsc;
+
+use follow::Follower;
+pub use outlet::Log;
+use outlet::{Gone, Outlet};
+use position::Position;
 
 use crate::supervisor::io::{Level, SourceBatch};
 
-mod cutter;
-mod files;
-mod filesystem;
-mod follow;
-mod position;
-mod reader;
-mod resume;
-mod rotation;
-mod stream;
-mod watch;
+/// Batches between the thread and the loop: one is read while the one before
+/// it is being written down.
+const BATCHES_AHEAD: usize = 1;
 
-use reader::{Reader, Report};
-
-/// Stack of the thread.
+/// Stack of the reading thread.
 const THREAD_STACK_BYTES: usize = 256 * 1024;
 
 /// Where lines come from.
@@ -56,143 +62,116 @@ const THREAD_STACK_BYTES: usize = 256 * 1024;
 pub enum Source {
     /// adrt's own stdin.
     Stdin,
-    /// A file or a FIFO, which need not be there yet.
+    /// A file or FIFO; it need not be there yet.
     Path(PathBuf),
 }
 
-/// Why no lines can come from there, as far as a look can tell.
+/// Why a source can't be one.
 #[derive(Debug)]
-pub enum Unusable {
-    /// It is a directory, a device, a socket.
-    Kind(&'static str),
-    /// It can't be read.
-    Unreadable(io::Error),
+pub enum SourceError {
+    /// A directory, a socket or a disk.
+    WrongKind(PathBuf),
+    /// The system refuses to read it.
+    Io {
+        /// What.
+        path: PathBuf,
+        /// Its words.
+        source: io::Error,
+    },
 }
 
-/// Looks whether a source can be read, before anything is made for it.
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongKind(path) => {
+                write!(f, "{} is neither a file nor a FIFO", path.display())
+            }
+            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+/// Looks whether it can be read, as far as that can be told without opening
+/// it: whoever writes to a FIFO would notice that.
 ///
 /// # Errors
-/// It can't, and waiting would not help.
-pub fn check(source: &Source) -> Result<(), Unusable> {
+/// It never can be, or not by this user. A missing file is none.
+pub fn check(source: &Source) -> Result<(), SourceError> {
     let Source::Path(path) = source else { return Ok(()) };
-    let kind = match std::fs::metadata(path) {
-        Ok(meta) => meta.file_type(),
+    let error = |source: io::Error| SourceError::Io { path: path.clone(), source };
+    let kind = match fs::metadata(path) {
+        Ok(there) => there.file_type(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Unusable::Unreadable(e)),
+        Err(e) => return Err(error(e)),
     };
-    if kind.is_dir() {
-        return Err(Unusable::Kind("a directory"));
+    if !(kind.is_file() || kind.is_fifo() || kind.is_char_device()) {
+        return Err(SourceError::WrongKind(path.clone()));
     }
-    if kind.is_socket() {
-        return Err(Unusable::Kind("a socket"));
-    }
-    if kind.is_char_device() || kind.is_block_device() {
-        return Err(Unusable::Kind("a device"));
-    }
-    // Not by opening it: a FIFO's writer that waits for a reader would go on,
-    // and then find none.
-    readable(path).map_err(|errno| Unusable::Unreadable(errno.into()))
+    faccessat(AT_FDCWD, path, AccessFlags::R_OK, AtFlags::AT_EACCESS).map_err(|e| error(e.into()))
 }
 
-fn readable(path: &Path) -> nix::Result<()> {
-    nix::unistd::eaccess(path, AccessFlags::R_OK)
-}
-
-/// What the loop is told.
-#[derive(Debug)]
-pub enum News {
-    /// What was asked for is there: [`Feed::take`] has it.
-    Ready,
-    /// Something to be told to the operator.
-    Told {
-        /// How grave.
-        level: Level,
-        /// What.
-        message: String,
-    },
-    /// It can't be read, and is tried again; or it can, after that.
-    Trouble(Option<String>),
-    /// Nothing will come any more.
-    Ended,
-}
-
-/// The loop's side. Dropped, it ends the thread as soon as that can hear it.
+/// A source that is being read.
 #[derive(Debug)]
 pub struct Feed {
-    asks: mpsc::Sender<()>,
-    reports: UnboundedReceiver<Report>,
-    /// The thread has been asked, and has not answered.
-    asked: bool,
-    batch: Option<SourceBatch>,
-    _closed_to_stop: PipeWriter,
+    batches: mpsc::Receiver<SourceBatch>,
 }
 
 impl Feed {
-    /// Begins to read a source: from the position that came with the last batch
-    /// whose events have reached the disk, if there is one. Lines are at most so
-    /// long.
+    /// Starts the thread `adrt-feed`. `position` is what the last batch that
+    /// was written down carried.
     ///
     /// # Errors
-    /// The system has no thread or descriptor to give.
-    pub fn start(source: Source, position: Option<&str>, line_max: usize) -> io::Result<Self> {
-        let (asks, asked) = mpsc::channel();
-        let (report, reports) = unbounded_channel();
-        let (stop, closed_to_stop) = io::pipe()?;
-        let reader = Reader::new(source, position, line_max, stop, report);
-        thread::Builder::new()
-            .name("adrt-events".to_owned())
-            .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || {
-                // Signals are other threads' work.
+    /// The system has no thread to give.
+    pub fn start(
+        source: Source,
+        position: Option<String>,
+        line_bytes_max: usize,
+        log: Log,
+    ) -> io::Result<Self> {
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let outlet = Outlet::new(sender, log);
+        thread::Builder::new().name("adrt-feed".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(
+            move || {
+                // Signals are for the loop.
                 let _cannot_fail =
                     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-                reader.run(&asked);
-            })?;
-        Ok(Self { asks, reports, asked: false, batch: None, _closed_to_stop: closed_to_stop })
+                let _loop_is_gone = match source {
+                    Source::Stdin => stream::stdin(&outlet, line_bytes_max),
+                    Source::Path(path) => read(&path, position, &outlet, line_bytes_max),
+                };
+            },
+        )?;
+        Ok(Self { batches })
     }
 
-    /// Asks for a batch, unless one is here or on its way. Never waits.
-    pub fn ask(&mut self) {
-        if self.batch.is_none() && !self.asked {
-            // If the thread is gone, that is told.
-            self.asked = self.asks.send(()).is_ok();
-        }
-    }
-
-    /// The batch that was asked for, if it is here.
-    pub fn take(&mut self) -> Option<SourceBatch> {
-        self.batch.take()
-    }
-
-    /// Waits for news. May be dropped at any time.
-    pub async fn next(&mut self) -> News {
-        match self.reports.recv().await {
-            Some(Report::Batch(batch)) => {
-                self.asked = false;
-                self.batch = Some(batch);
-                News::Ready
-            }
-            Some(Report::Told { level, message }) => News::Told { level, message },
-            Some(Report::Trouble(trouble)) => News::Trouble(trouble),
-            Some(Report::Ended) | None => News::Ended,
-        }
+    /// The next batch; none ever again once the source has ended. Nothing is
+    /// lost if it is dropped while it waits.
+    pub async fn next(&mut self) -> Option<SourceBatch> {
+        self.batches.recv().await
     }
 }
 
-/// To whom something is told.
-type Tell<'a> = &'a mut dyn FnMut(Level, String);
-
-/// Tells of lines that were too long.
-fn tell_cut(lengths: &[u64], name: &str, tell: Tell<'_>) {
-    for length in lengths {
-        let what = format!(
-            "a line of {length} bytes in {name} is longer than --max-frame; only its first \
-             {} are kept",
-            cutter::OVERLONG_KEPT_BYTES
+/// Reads whatever has that name, and what has it after that.
+fn read(
+    path: &Path,
+    position: Option<String>,
+    outlet: &Outlet,
+    line_bytes_max: usize,
+) -> Result<(), Gone> {
+    let mut resume = position.as_deref().and_then(Position::parse);
+    if position.is_some() && resume.is_none() {
+        let path = path.display();
+        outlet.log(
+            Level::Error,
+            &format!("how far {path} was read is written in words this adrt does not know: it is read from its beginning"),
         );
-        tell(Level::Warning, what);
     }
+    while Follower::new(path, resume.take(), outlet, line_bytes_max).run() {
+        if !stream::named(path, outlet, line_bytes_max)? {
+            break;
+        }
+    }
+    Ok(())
 }
-
-#[cfg(test)]
-mod tests;

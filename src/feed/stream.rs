@@ -1,153 +1,138 @@
-//! What can be read once: a FIFO, or adrt's own stdin.
+//! What can be read once: a FIFO, adrt's stdin, a device such as a serial line.
 //!
-//! A FIFO is opened for writing, too: so it never comes to an end when its last
-//! writer goes. Where that is not allowed, its end is looked past once a second.
-//! One that was made anew under the same name is gone over to.
-//!
-//! Stdin may be shared with others (a shell, a terminal), so it is not made
-//! non-blocking: it is read only after it said that there is something.
+//! Such a source has no position: lines that were read and are not on the
+//! disk yet when adrt dies are lost. At most two batches are, and only while
+//! the machine takes none; what was not read waits in the pipe.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::cutter::{Batch, Cutter};
-use super::files::{at, look, shown};
-use super::position::Id;
-use super::{Tell, tell_cut};
-use crate::supervisor::io::SourceBatch;
+use super::lines::Cutter;
+use super::outlet::{Gone, Outlet};
+use crate::supervisor::io::Level;
 
-/// Clear of what children are given.
-const FIRST_SAFE_FD: i32 = 10;
+/// Read at once: all that a pipe holds by default.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// How often a silent source is looked at: is it still the one of that name,
+/// and is the loop there?
+const PATIENCE_MS: u16 = 1000;
 
-/// A FIFO or stdin.
-#[derive(Debug)]
-pub(super) struct Stream {
-    fd: OwnedFd,
-    name: String,
-    cutter: Cutter,
-    fifo: Option<Fifo>,
-    /// Nobody can write to it now.
-    hung_up: bool,
+/// How a stream came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// No more comes.
+    Over,
+    /// Its name belongs to another one now.
+    Replaced,
 }
 
-#[derive(Debug)]
-struct Fifo {
-    path: PathBuf,
-    id: Id,
-}
-
-/// What there was.
-#[derive(Debug)]
-pub(super) enum Flow {
-    /// Lines.
-    Batch(SourceBatch),
-    /// Nothing now.
-    Dry,
-    /// Nothing ever again.
-    Ended,
-}
-
-/// Whether there is a FIFO under that name.
-pub(super) fn is_fifo(path: &Path) -> io::Result<bool> {
-    Ok(look(path)?.is_some_and(|meta| meta.file_type().is_fifo()))
-}
-
-impl Stream {
-    /// adrt's stdin.
-    pub(super) fn stdin(line_max: usize) -> io::Result<Self> {
-        let fd = io::stdin();
-        let copy = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(FIRST_SAFE_FD))?;
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-        let fd = unsafe { std::os::fd::FromRawFd::from_raw_fd(copy) };
-        let cutter = Cutter::new(line_max, true);
-        Ok(Self { fd, name: "stdin".to_owned(), cutter, fifo: None, hung_up: false })
-    }
-
-    /// The FIFO of that name.
-    pub(super) fn fifo(path: &Path, line_max: usize) -> io::Result<Self> {
-        let mut how = OpenOptions::new();
-        how.read(true).custom_flags(libc::O_NONBLOCK);
-        let file = match how.clone().write(true).open(path) {
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => how.open(path),
-            other => other,
-        };
-        let file = file.map_err(|e| at(path, e))?;
-        let meta = file.metadata().map_err(|e| at(path, e))?;
-        if !meta.file_type().is_fifo() {
-            return Err(at(path, io::Error::other("is no FIFO any more")));
+/// Reads adrt's own stdin to its end.
+pub(super) fn stdin(outlet: &Outlet, line_bytes_max: usize) -> Result<(), Gone> {
+    // Its flags are left as they are: others have the same open file.
+    let copy = io::stdin().as_fd().try_clone_to_owned();
+    match copy.map(File::from) {
+        Ok(file) => {
+            read(file, outlet, line_bytes_max, || true, "stdin")?;
+            outlet.log(Level::Info, "no more events come from stdin; the run goes on");
         }
-        Ok(Self {
-            fd: file.into(),
-            name: shown(path),
-            cutter: Cutter::new(line_max, true),
-            fifo: Some(Fifo { path: path.to_owned(), id: Id::of(&meta) }),
-            hung_up: false,
-        })
+        Err(e) => outlet.log(Level::Error, &format!("events can't be read from stdin: {e}")),
     }
+    Ok(())
+}
 
-    /// What is to be waited for, if it can tell.
-    pub(super) fn wait_on(&self) -> Option<BorrowedFd<'_>> {
-        (!self.hung_up).then(|| self.fd.as_fd())
+/// Reads what has that name and is no regular file, until something else has
+/// it, or to the end of a device.
+pub(super) fn named(path: &Path, outlet: &Outlet, line_bytes_max: usize) -> Result<bool, Gone> {
+    let what = path.display().to_string();
+    let Ok((file, fifo)) = open(path).inspect_err(|e| {
+        outlet.log(Level::Error, &format!("events can't be read from {what}: {e}"));
+    }) else {
+        return Ok(false);
+    };
+    let inode = file.metadata().map(|there| there.ino()).ok();
+    let still_there = || match fs::metadata(path) {
+        Ok(there) => Some(there.ino()) == inode,
+        // Whoever replaces it makes a new one in a moment.
+        Err(_) => true,
+    };
+    let end = read(file, outlet, line_bytes_max, still_there, &what)?;
+    if end == End::Over && !fifo {
+        outlet.log(Level::Info, &format!("no more events come from {what}; the run goes on"));
+        return Ok(false);
     }
+    Ok(true)
+}
 
-    /// The next lines.
-    ///
-    /// # Errors
-    /// It can't be read.
-    pub(super) fn next(&mut self, tell: Tell<'_>) -> io::Result<Flow> {
-        let mut batch = Batch::default();
-        let mut ended = false;
-        self.hung_up = false;
-        while !ended && batch.fill(&mut self.cutter) && self.is_readable()? {
-            match self.cutter.read(|space| Ok(nix::unistd::read(&self.fd, space)?)) {
-                Ok(0) => ended = true,
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) if batch.lines.is_empty() => return Err(e),
-                // It will be met again.
-                Err(_) => break,
+/// Opens it, and tells whether it is a FIFO.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let fifo = fs::metadata(path)?.file_type().is_fifo();
+    if fifo {
+        // Holding a writing end keeps it from ending with its last writer.
+        let both = OpenOptions::new().read(true).write(true).open(path);
+        if let Ok(file) = both {
+            return Ok((file, fifo));
+        }
+        // Not ours to write: then it ends with each writer, and is opened
+        // anew, which waits for the next.
+    }
+    Ok((File::open(path)?, fifo))
+}
+
+fn read(
+    mut file: File,
+    outlet: &Outlet,
+    line_bytes_max: usize,
+    still_there: impl Fn() -> bool,
+    what: &str,
+) -> Result<End, Gone> {
+    let mut cutter = Cutter::new(line_bytes_max);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let end = loop {
+        outlet.check()?;
+        if !is_readable(&file) {
+            if still_there() {
+                continue;
+            }
+            outlet.log(Level::Info, &format!("{what} was replaced; the new one is read"));
+            break End::Replaced;
+        }
+        match file.read(&mut chunk) {
+            Ok(0) => break End::Over,
+            Ok(count) => pass_on(&chunk[..count], &mut cutter, outlet)?,
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(e) => {
+                outlet.log(Level::Error, &format!("events can't be read from {what}: {e}"));
+                break End::Over;
             }
         }
-        if ended && self.fifo.is_some() {
-            self.hung_up = true;
-            ended = false;
-        }
-        ended = ended || batch.lines.is_empty() && self.was_replaced()?;
-        if ended && let Some(rest) = self.cutter.rest() {
-            batch.push(rest);
-        }
-        tell_cut(&batch.cut, &self.name, tell);
-        Ok(if !batch.lines.is_empty() {
-            Flow::Batch(SourceBatch { lines: batch.lines, position: None })
-        } else if ended {
-            Flow::Ended
-        } else {
-            Flow::Dry
-        })
-    }
+    };
+    cutter.end();
+    flush(&mut cutter, outlet)?;
+    Ok(end)
+}
 
-    fn is_readable(&self) -> io::Result<bool> {
-        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::ZERO) {
-            Ok(0) | Err(Errno::EINTR) => Ok(false),
-            // Its end can be read, too, and so can an error.
-            Ok(_) => Ok(true),
-            Err(e) => Err(e.into()),
-        }
-    }
+/// Waits a while; anything but silence is readable, an end or an error too.
+fn is_readable(file: &File) -> bool {
+    let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::from(PATIENCE_MS)).is_ok_and(|ready| ready > 0)
+}
 
-    /// Another FIFO has its name: nobody new will write to this one.
-    fn was_replaced(&self) -> io::Result<bool> {
-        let Some(fifo) = &self.fifo else { return Ok(false) };
-        Ok(look(&fifo.path)?.is_some_and(|meta| Id::of(&meta) != fifo.id))
+fn pass_on(bytes: &[u8], cutter: &mut Cutter, outlet: &Outlet) -> Result<(), Gone> {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        taken += cutter.push(&bytes[taken..]);
+        // Whole lines do not wait for others: there may be none for long.
+        flush(cutter, outlet)?;
     }
+    Ok(())
+}
+
+fn flush(cutter: &mut Cutter, outlet: &Outlet) -> Result<(), Gone> {
+    if cutter.has_lines() { outlet.send(cutter.take(), None) } else { Ok(()) }
 }

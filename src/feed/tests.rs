@@ -1,235 +1,289 @@
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use tokio::runtime::Runtime;
+use tempfile::TempDir;
 
 use super::*;
 use crate::clock;
 
-/// No test waits so long for what must come.
+/// How long a line may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-const LINE_MAX: usize = 1 << 20;
+const LINE_MAX: usize = 1000;
 
-/// A feed from `feed` in a directory of its own.
-struct Lab {
-    dir: tempfile::TempDir,
-    runtime: Runtime,
-    feed: Option<Feed>,
-    position: Option<String>,
-    told: Vec<String>,
+/// A directory with a file that is fed from.
+struct Place {
+    dir: TempDir,
 }
 
-impl Lab {
+impl Place {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        Self {
-            dir: tempfile::tempdir().expect("a directory"),
-            runtime: runtime.expect("a runtime"),
-            feed: None,
-            position: None,
-            told: Vec::new(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("feed")
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
-    fn append(&self, text: &str) {
-        let mut file = File::options().append(true).create(true).open(self.path()).expect("opened");
-        file.write_all(text.as_bytes()).expect("written");
+    fn append(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
     }
 
-    fn start(&mut self) {
-        let source = Source::Path(self.path());
-        let feed = Feed::start(source, self.position.as_deref(), LINE_MAX);
-        let mut feed = feed.expect("started");
-        // Before that a FIFO has no reader.
-        feed.ask();
-        self.feed = Some(feed);
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
-    fn news(&mut self) -> News {
-        let feed = self.feed.as_mut().expect("started");
-        feed.ask();
-        let news = async { tokio::time::timeout(PATIENCE, feed.next()).await };
-        self.runtime.block_on(news).expect("there is news in time")
+    fn reader(&self, position: Option<String>) -> Reader {
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&said);
+        let log = Box::new(move |_, text: &str| log.lock().unwrap().push(text.to_owned()));
+        let source = Source::Path(self.path("log"));
+        let feed = Feed::start(source, position.clone(), LINE_MAX, log).unwrap();
+        Reader { feed, said, position }
     }
+}
 
-    /// The lines of the next batch; what was told meanwhile is kept.
-    fn lines(&mut self) -> Vec<String> {
-        loop {
-            match self.news() {
-                News::Ready => break,
-                News::Told { message, .. } => self.told.push(message),
-                News::Trouble(trouble) => self.told.push(format!("trouble: {trouble:?}")),
-                News::Ended => panic!("it ended"),
+/// The loop's side.
+struct Reader {
+    feed: Feed,
+    said: Arc<Mutex<Vec<String>>>,
+    /// Of the last batch.
+    position: Option<String>,
+}
+
+impl Reader {
+    /// The next lines, so many of them, in however many batches.
+    fn lines(&mut self, count: usize) -> Vec<String> {
+        let (begin, mut lines) = (clock::mono(), Vec::new());
+        while lines.len() < count {
+            match self.feed.batches.try_recv() {
+                Ok(batch) => {
+                    let text = |line| String::from_utf8(line).unwrap();
+                    lines.extend(batch.lines.into_iter().map(text));
+                    self.position = batch.position;
+                }
+                Err(e) => {
+                    let waited = clock::mono().since(begin);
+                    assert!(waited < PATIENCE, "{e}: {lines:?}; {:?}", self.said());
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
         }
-        let batch = self.feed.as_mut().and_then(Feed::take).expect("it is here");
-        self.position = batch.position;
-        batch.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+        lines
     }
 
-    /// Waits until this has been told.
-    fn wait_told(&mut self, what: &str) {
-        while !self.told.iter().any(|told| told.contains(what)) {
-            match self.news() {
-                News::Told { message, .. } => self.told.push(message),
-                News::Trouble(trouble) => self.told.push(format!("trouble: {trouble:?}")),
-                News::Ready | News::Ended => panic!("{what} was to be told: {:?}", self.told),
-            }
+    fn said(&self) -> String {
+        self.said.lock().unwrap().join("\n")
+    }
+
+    fn wait_for(&self, word: &str) {
+        let begin = clock::mono();
+        while !self.said().contains(word) {
+            assert!(clock::mono().since(begin) < PATIENCE, "not said: {word}: {:?}", self.said());
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
-}
 
-#[test]
-fn a_file_is_followed_as_it_grows_and_rotates() {
-    let mut lab = Lab::new();
-    lab.start();
-    lab.wait_told("waiting for it");
-    lab.append("one\n");
-    assert_eq!(lab.lines(), ["one"]);
-    lab.append("two");
-    lab.append("!\n");
-    assert_eq!(lab.lines(), ["two!"]);
-    std::fs::rename(lab.path(), lab.dir.path().join("feed.1")).expect("renamed");
-    lab.append("three\n");
-    assert_eq!(lab.lines(), ["three"]);
-    lab.append("four\n");
-    assert_eq!(lab.lines(), ["four"]);
-    lab.start();
-    lab.append("five\n");
-    assert_eq!(lab.lines(), ["five"]);
-}
-
-#[test]
-fn a_directory_that_is_not_there_is_waited_for() {
-    let mut lab = Lab::new();
-    let path = lab.dir.path().join("later/feed");
-    let feed = Feed::start(Source::Path(path.clone()), None, LINE_MAX);
-    lab.feed = Some(feed.expect("started"));
-    lab.wait_told("waiting for it");
-    std::fs::create_dir(lab.dir.path().join("later")).expect("made");
-    std::fs::write(&path, "one\n").expect("written");
-    assert_eq!(lab.lines(), ["one"]);
-}
-
-#[test]
-fn nothing_is_read_that_was_not_asked_for() {
-    let mut lab = Lab::new();
-    mkfifo(&lab.path(), Mode::S_IRWXU).expect("a FIFO");
-    lab.start();
-    lab.append("one\n");
-    assert_eq!(lab.lines(), ["one"]);
-    let mut writer = File::options()
-        .write(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(lab.path())
-        .expect("there is a reader");
-    while writer.write(&[b'\n'; 4096]).is_ok() {}
-    let mut waiting: nix::libc::c_int = 0;
-    // SAFETY: FIONREAD stores an int at that place.
-    unsafe {
-        nix::libc::ioctl(
-            std::os::fd::AsRawFd::as_raw_fd(&writer),
-            nix::libc::FIONREAD,
-            &mut waiting,
-        );
-    }
-    assert!(waiting >= 64 * 1024, "{waiting} bytes wait in the pipe");
-}
-
-#[test]
-fn a_fifo_never_ends() {
-    let mut lab = Lab::new();
-    lab.start();
-    lab.wait_told("waiting for it");
-    mkfifo(&lab.path(), Mode::S_IRWXU).expect("a FIFO");
-    for text in ["one\ntwo\n", "three\n", "fo"] {
-        // Each writer comes and goes.
-        lab.append(text);
-    }
-    let mut lines = lab.lines();
-    while lines.len() < 3 {
-        lines.extend(lab.lines());
-    }
-    assert_eq!(lines, ["one", "two", "three"]);
-    assert_eq!(lab.position, None);
-    lab.append("ur\n");
-    assert_eq!(lab.lines(), ["four"]);
-    // Made anew under its name.
-    std::fs::remove_file(lab.path()).expect("deleted");
-    mkfifo(&lab.path(), Mode::S_IRWXU).expect("a FIFO");
-    lab.feed.as_mut().expect("started").ask();
-    lab.append("five\n");
-    assert_eq!(lab.lines(), ["five"]);
-}
-
-#[test]
-fn what_cannot_be_read_is_told_and_tried_again() {
-    let mut lab = Lab::new();
-    std::fs::create_dir(lab.path()).expect("a directory");
-    lab.start();
-    lab.wait_told("trouble: Some");
-    assert!(lab.told[0].contains("no regular file"), "{:?}", lab.told);
-    std::fs::remove_dir(lab.path()).expect("removed");
-    lab.append("one\n");
-    assert_eq!(lab.lines(), ["one"]);
-    assert_eq!(lab.told.last().map(String::as_str), Some("trouble: None"));
-}
-
-#[test]
-fn a_position_of_another_form_is_told() {
-    let mut lab = Lab::new();
-    lab.append("one\n");
-    lab.position = Some("999 of the future".into());
-    lab.start();
-    assert_eq!(lab.lines(), ["one"]);
-    assert!(lab.told[0].contains("not understood"), "{:?}", lab.told);
-}
-
-#[test]
-fn it_ends_when_nobody_listens() {
-    let mut lab = Lab::new();
-    mkfifo(&lab.path(), Mode::S_IRWXU).expect("a FIFO");
-    lab.start();
-    lab.append("one\n");
-    assert_eq!(lab.lines(), ["one"]);
-    // It waits for more now.
-    lab.feed.as_mut().expect("started").ask();
-    lab.feed = None;
-    let open =
-        || File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(lab.path()).is_ok();
-    let begin = clock::mono();
-    while open() {
-        assert!(clock::mono().since(begin) < PATIENCE, "it still reads");
-        std::thread::sleep(Duration::from_millis(1));
+    /// As after a restart of adrt that had written all of it down.
+    fn again(self, place: &Place) -> Self {
+        place.reader(self.position)
     }
 }
 
 #[test]
-fn what_can_be_told_before_is_told_before() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let file = dir.path().join("file");
-    let check_path = |path: &Path| check(&Source::Path(path.to_owned()));
-    assert!(check_path(&file).is_ok(), "it may come");
-    std::fs::write(&file, "").expect("written");
-    assert!(check_path(&file).is_ok());
-    assert!(check(&Source::Stdin).is_ok());
-    assert!(matches!(check_path(dir.path()), Err(Unusable::Kind("a directory"))));
-    assert!(matches!(check_path(Path::new("/dev/zero")), Err(Unusable::Kind("a device"))));
-    assert!(matches!(check_path(&file.join("below")), Err(Unusable::Unreadable(_))));
-    let fifo = dir.path().join("fifo");
-    mkfifo(&fifo, Mode::S_IRWXU).expect("a FIFO");
-    assert!(check_path(&fifo).is_ok());
-    if !nix::unistd::geteuid().is_root() {
-        mkfifo(&dir.path().join("closed"), Mode::empty()).expect("a FIFO");
-        let found = check_path(&dir.path().join("closed"));
-        assert!(matches!(found, Err(Unusable::Unreadable(_))));
+fn a_file_grows_and_is_gone_on_with() {
+    let place = Place::new();
+    place.append("log", "1\n2\r\n\n3\nunfini");
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(3), ["1", "2", "3"]);
+    place.append("log", "shed\n4\n");
+    assert_eq!(reader.lines(2), ["unfinished", "4"]);
+    place.append("log", "5\n6");
+    assert_eq!(reader.lines(1), ["5"]);
+    let mut reader = reader.again(&place);
+    place.append("log", "7\n");
+    assert_eq!(reader.lines(1), ["67"], "what was not whole is read again");
+    assert_eq!(reader.said(), "");
+}
+
+#[test]
+fn a_line_too_long_is_one_line() {
+    let place = Place::new();
+    place.append("log", &format!("{}\n8\n", "x".repeat(200_000)));
+    let mut reader = place.reader(None);
+    let lines = reader.lines(2);
+    assert!(lines[0].ends_with("--max-frame is 1000"), "{lines:?}");
+    assert_eq!(lines[1], "8");
+}
+
+#[test]
+fn a_file_that_is_not_there_yet() {
+    let place = Place::new();
+    let mut reader = place.reader(None);
+    reader.wait_for("not there yet");
+    place.append("log", "1\n");
+    assert_eq!(reader.lines(1), ["1"]);
+    assert_eq!(reader.said().lines().count(), 1, "{}", reader.said());
+}
+
+#[test]
+fn rotation_while_it_is_read() {
+    let place = Place::new();
+    place.append("log", "1\n");
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(1), ["1"]);
+    place.rename("log", "log.1");
+    place.append("log.1", "2\ntail");
+    assert_eq!(reader.lines(1), ["2"], "the writer has not reopened it yet");
+    place.append("log", "3\n");
+    assert_eq!(reader.lines(2), ["tail", "3"]);
+    reader.wait_for("rotated");
+    let mut reader = reader.again(&place);
+    place.append("log", "4\n");
+    assert_eq!(reader.lines(1), ["4"]);
+}
+
+#[test]
+fn rotations_while_away() {
+    let place = Place::new();
+    place.append("log", "1\n2\n");
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(2), ["1", "2"]);
+    let position = reader.position.clone();
+    drop(reader);
+    place.append("log", "3\n");
+    place.rename("log", "log.2");
+    place.append("log.1", "4\n5\n");
+    place.append("log", "6\n");
+    let mut reader = place.reader(position);
+    assert_eq!(reader.lines(4), ["3", "4", "5", "6"]);
+    let mut reader = reader.again(&place);
+    place.append("log", "7\n");
+    assert_eq!(reader.lines(1), ["7"]);
+}
+
+#[test]
+fn rotation_while_away_and_no_new_one_yet() {
+    let place = Place::new();
+    place.append("log", "1\n");
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(1), ["1"]);
+    place.append("log", "2\n");
+    place.rename("log", "log-20260107");
+    let mut reader = reader.again(&place);
+    assert_eq!(reader.lines(1), ["2"]);
+    place.append("log", "3\n");
+    assert_eq!(reader.lines(1), ["3"]);
+}
+
+#[test]
+fn the_old_one_is_gone() {
+    let place = Place::new();
+    place.append("log", "1\n2\n");
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(2), ["1", "2"]);
+    // Kept elsewhere, so that its inode is not given to the new one.
+    place.rename("log", "elsewhere");
+    place.append("log", "3\n");
+    let mut reader = reader.again(&place);
+    assert_eq!(reader.lines(1), ["3"]);
+    assert!(reader.said().contains("after its byte 4 was not read"), "{}", reader.said());
+}
+
+#[test]
+fn truncation_while_it_is_read() {
+    let place = Place::new();
+    place.append("log", "one\ntwo\n");
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(2), ["one", "two"]);
+    File::create(place.path("log")).unwrap();
+    place.append("log", "3\n");
+    assert_eq!(reader.lines(1), ["3"]);
+    assert!(reader.said().contains("truncated"), "{}", reader.said());
+}
+
+#[test]
+fn truncation_while_away_even_if_it_has_grown_again() {
+    let place = Place::new();
+    place.append("log", "one\ntwo\n");
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(2), ["one", "two"]);
+    let position = reader.position.clone();
+    drop(reader);
+    fs::write(place.path("log"), "three\nfour\nfive\n").unwrap();
+    let mut reader = place.reader(position);
+    assert_eq!(reader.lines(3), ["three", "four", "five"]);
+    assert!(reader.said().contains("truncated or replaced"), "{}", reader.said());
+}
+
+#[test]
+fn a_position_nobody_understands() {
+    let place = Place::new();
+    place.append("log", "1\n");
+    let mut reader = place.reader(Some("9 what is this".into()));
+    assert_eq!(reader.lines(1), ["1"]);
+    assert!(reader.said().contains("does not know"), "{}", reader.said());
+}
+
+#[test]
+fn another_file_than_before() {
+    let place = Place::new();
+    place.append("log", "1\n");
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(1), ["1"]);
+    let position = reader.position.clone().unwrap().replace("/log", "/other");
+    let mut reader = place.reader(Some(position));
+    assert_eq!(reader.lines(1), ["1"]);
+    assert!(reader.said().contains("from its beginning, not"), "{}", reader.said());
+}
+
+#[test]
+fn a_fifo_outlives_its_writers() {
+    let place = Place::new();
+    mkfifo(&place.path("log"), Mode::S_IRWXU).unwrap();
+    let mut reader = place.reader(None);
+    for round in 0..3 {
+        place.append("log", &format!("{round}\r\n"));
+        assert_eq!(reader.lines(1), [round.to_string()]);
+        assert_eq!(reader.position, None);
     }
+    // Another one in its place.
+    fs::remove_file(place.path("log")).unwrap();
+    mkfifo(&place.path("log"), Mode::S_IRWXU).unwrap();
+    reader.wait_for("replaced");
+    place.append("log", "x\n");
+    assert_eq!(reader.lines(1), ["x"]);
+}
+
+#[test]
+fn many_lines_in_batches_each_with_its_place() {
+    let place = Place::new();
+    let count = 3000;
+    let text: Vec<String> = (0..count).map(|n| format!("line {n}")).collect();
+    place.append("log", &(text.join("\n") + "\n"));
+    let mut reader = place.reader(None);
+    let mut lines = Vec::new();
+    // Each batch by another adrt.
+    while lines.len() < count {
+        lines.extend(reader.lines(1));
+        reader = reader.again(&place);
+    }
+    assert_eq!(lines, text);
+}
+
+#[test]
+fn what_can_be_a_source() {
+    let place = Place::new();
+    let check = |path: PathBuf| check(&Source::Path(path));
+    assert!(super::check(&Source::Stdin).is_ok());
+    assert!(check(place.path("missing")).is_ok());
+    assert!(check("/dev/null".into()).is_ok());
+    assert!(matches!(check(place.path(".")), Err(SourceError::WrongKind(_))));
+    place.append("file", "");
+    assert!(check(place.path("file")).is_ok());
+    assert!(matches!(check(place.path("file/x")), Err(SourceError::Io { .. })));
 }

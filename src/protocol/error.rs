@@ -32,6 +32,18 @@ pub enum Kind {
     PatchFailed,
     /// The state would be too large.
     TooLarge,
+    /// An ack or the like for an attempt that is not the current one.
+    StaleAttempt,
+    /// No such event.
+    UnknownEvent,
+    /// No agent of that name.
+    UnknownAgent,
+    /// Past the file's budget for new events.
+    InboxFull,
+    /// The same step with another input.
+    StepMismatch,
+    /// The step was begun and is not completed.
+    StepInProgress,
     /// No such checkpoint.
     UnknownCheckpoint,
     /// The disk refused; nothing was applied.
@@ -56,6 +68,12 @@ impl Kind {
             Self::VersionConflict => 1101,
             Self::PatchFailed => 1102,
             Self::TooLarge => 1103,
+            Self::StaleAttempt => 1201,
+            Self::UnknownEvent => 1202,
+            Self::UnknownAgent => 1203,
+            Self::InboxFull => 1204,
+            Self::StepMismatch => 1301,
+            Self::StepInProgress => 1302,
             Self::UnknownCheckpoint => 1401,
             Self::StoreFailed => 1501,
             Self::OutcomeUnknown => 1502,
@@ -78,6 +96,12 @@ impl Kind {
             Self::VersionConflict => "version_conflict",
             Self::PatchFailed => "patch_failed",
             Self::TooLarge => "too_large",
+            Self::StaleAttempt => "stale_attempt",
+            Self::UnknownEvent => "unknown_event",
+            Self::UnknownAgent => "unknown_agent",
+            Self::InboxFull => "inbox_full",
+            Self::StepMismatch => "step_mismatch",
+            Self::StepInProgress => "step_in_progress",
             Self::UnknownCheckpoint => "unknown_checkpoint",
             Self::StoreFailed => "store_failed",
             Self::OutcomeUnknown => "outcome_unknown",
@@ -87,7 +111,7 @@ impl Kind {
     /// Whether the same request may succeed later, where the kind alone says.
     const fn retryable(self) -> bool {
         match self {
-            Self::Overloaded | Self::StoreFailed | Self::OutcomeUnknown => true,
+            Self::Overloaded | Self::InboxFull | Self::StoreFailed | Self::OutcomeUnknown => true,
             Self::ParseError
             | Self::InvalidRequest
             | Self::MethodNotFound
@@ -100,6 +124,11 @@ impl Kind {
             | Self::VersionConflict
             | Self::PatchFailed
             | Self::TooLarge
+            | Self::StaleAttempt
+            | Self::UnknownEvent
+            | Self::UnknownAgent
+            | Self::StepMismatch
+            | Self::StepInProgress
             | Self::UnknownCheckpoint => false,
         }
     }

@@ -5,11 +5,13 @@
 //! without a word.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::error::{Kind, WireError};
+use super::work::{self, Look, Subscription, WorkWrite};
 use crate::engines::state::Format;
 
 /// A decoded request, owned: it may have to run a second time after a failed
@@ -30,6 +32,15 @@ pub enum Request {
     },
     /// Changes the agent's record: one transaction, one version at most.
     Write(Write),
+    /// Reads about work.
+    Look(Look),
+    /// From now on it wants these events.
+    Subscribe(Subscription),
+    /// Hands the next event out to whoever asks (operator).
+    EventNext {
+        /// How long one is waited for.
+        wait: Duration,
+    },
     /// Lists checkpoints, newest first.
     CheckpointList {
         /// At most so many.
@@ -94,6 +105,8 @@ pub enum WriteOp {
         /// A name for it.
         label: Option<String>,
     },
+    /// What is about work.
+    Work(WorkWrite),
 }
 
 /// A client's name for a mutation, so that asking twice does it once.
@@ -114,6 +127,8 @@ pub struct Restore {
     pub label: Option<String>,
     /// Only if this is the version.
     pub if_version: Option<u64>,
+    /// What was acked since is handed out again (operator).
+    pub reopen_events: bool,
     /// Idempotency key.
     pub key: Option<IdempotencyKey>,
 }
@@ -131,10 +146,9 @@ pub struct Initialize {
     /// Only frames with this spawn's `tag` count from now on.
     #[serde(default)]
     pub frame_tag: bool,
-    /// How many events it wants at a time. There are none to hand out yet;
-    /// the member is part of the wire and read all the same.
-    #[serde(default)]
-    pub events: Option<EventsWanted>,
+    /// What events it wants; none without.
+    #[serde(default, deserialize_with = "subscription")]
+    pub events: Option<Subscription>,
     /// A name the agent has for itself; adrt's wins.
     #[serde(default)]
     pub agent_id: Option<String>,
@@ -158,18 +172,6 @@ pub struct Client {
     /// Its version.
     #[serde(default)]
     pub version: Option<String>,
-}
-
-/// What events a client wants.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EventsWanted {
-    /// How many it may hold unacked.
-    #[serde(default)]
-    pub credit: Option<u64>,
-    /// Globs of types.
-    #[serde(default)]
-    pub types: Option<Vec<String>>,
 }
 
 /// Whether `initialize` answers with the state's value.
@@ -253,27 +255,26 @@ pub fn decode(method: &str, params: Option<&str>, caller: Caller) -> Result<Requ
     let agent = caller == Caller::Agent;
     match method {
         "initialize" if agent => Ok(Request::Initialize(Box::new(params_of(text)?))),
-        "ready" if agent => Ok(Request::Ready { status: params_of::<ReadyParams>(text)?.status }),
-        "heartbeat" if agent => Ok(Request::Heartbeat(params_of(text)?)),
+        "ready" => Ok(Request::Ready { status: params_of::<ReadyParams>(text)?.status }),
+        "heartbeat" => Ok(Request::Heartbeat(params_of(text)?)),
         "log" if agent => Ok(Request::Log(params_of(text)?)),
         "run.finish" if agent => {
             Ok(Request::RunFinish { result: params_of::<FinishParams>(text)?.result })
         }
         "state.get" => Ok(Request::StateGet { path: params_of::<GetParams>(text)?.path }),
-        "state.set" | "state.patch" | "checkpoint.create" => {
-            let (op, extra) = write_op(method, text)?;
-            Ok(Request::Write(Write {
-                ops: vec![op],
-                is_tx: false,
-                if_version: extra.if_version,
-                key: extra.key.map(|key| idempotency(key, method, text)),
-            }))
+        "tx" => tx(text, caller),
+        "event.subscribe" if agent => {
+            let wanted = params_of::<EventsParams>(text)?;
+            wanted.into_subscription().map(Request::Subscribe).map_err(WireError::invalid_params)
         }
-        "tx" => tx(text),
+        "event.next" if !agent => {
+            let wait = Duration::from_millis(params_of::<NextParams>(text)?.wait_ms);
+            Ok(Request::EventNext { wait })
+        }
         "checkpoint.list" => {
             Ok(Request::CheckpointList { limit: params_of::<ListParams>(text)?.limit })
         }
-        "checkpoint.restore" => restore(text),
+        "checkpoint.restore" => restore(text, agent),
         "checkpoint.prune" if !agent => {
             let PruneParams { keep, all } = params_of(text)?;
             Ok(Request::CheckpointPrune { keep, all })
@@ -284,12 +285,28 @@ pub fn decode(method: &str, params: Option<&str>, caller: Caller) -> Result<Requ
         "status" if !agent => no_params(text, Request::Status),
         "stop" if !agent => no_params(text, Request::Stop),
         "restart" if !agent => no_params(text, Request::Restart),
-        _ => {
-            let method = shortened(method);
-            let what = format!("there is no method {method:?}; adrt-protocol(7) lists them");
-            Err(WireError::new(Kind::MethodNotFound, what))
-        }
+        _ => write(method, text, caller)
+            .or_else(|| work::look(method, text).map(|look| look.map(Request::Look)))
+            .unwrap_or_else(|| {
+                let method = shortened(method);
+                let what = format!("there is no method {method:?}; adrt-protocol(7) lists them");
+                Err(WireError::new(Kind::MethodNotFound, what))
+            }),
     }
+}
+
+/// A mutation of its own, if the method is one.
+fn write(method: &str, text: &str, caller: Caller) -> Option<Result<Request, WireError>> {
+    let (op, extra) = match write_op(method, text, caller)? {
+        Ok(decoded) => decoded,
+        Err(error) => return Some(Err(error)),
+    };
+    Some(Ok(Request::Write(Write {
+        ops: vec![op],
+        is_tx: false,
+        if_version: extra.if_version,
+        key: extra.key.map(|key| idempotency(key, method, text)),
+    })))
 }
 
 /// What somebody wrote, fit to be repeated in a message: a line may be long.
@@ -303,7 +320,7 @@ fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     format!("{}…", &text[..end]).into()
 }
 
-fn params_of<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, WireError> {
+pub(super) fn params_of<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, WireError> {
     if !text.trim_start().starts_with('{') {
         return Err(WireError::invalid_params("\"params\" must be an object"));
     }
@@ -321,37 +338,39 @@ fn no_params(text: &str, request: Request) -> Result<Request, WireError> {
 
 /// What every mutation may carry beside its own params.
 #[derive(Default)]
-struct WriteExtra {
-    key: Option<String>,
-    if_version: Option<u64>,
+pub(super) struct WriteExtra {
+    pub key: Option<String>,
+    pub if_version: Option<u64>,
 }
 
-fn write_op(method: &str, text: &str) -> Result<(WriteOp, WriteExtra), WireError> {
-    match method {
-        "state.set" => {
-            let SetParams { value, key, if_version } = params_of(text)?;
-            let op = WriteOp::Patch { format: Format::Set, text: value.get().into() };
-            Ok((op, WriteExtra { key, if_version }))
-        }
-        "state.patch" => {
-            let PatchParams { patch, format, key, if_version } = params_of(text)?;
-            let op = WriteOp::Patch { format: format.into(), text: patch.get().into() };
-            Ok((op, WriteExtra { key, if_version }))
-        }
-        "checkpoint.create" => {
-            let CreateParams { label, key, if_version } = params_of(text)?;
-            Ok((WriteOp::Checkpoint { label }, WriteExtra { key, if_version }))
-        }
+/// Decodes a mutation, or says that the method is none.
+fn write_op(
+    method: &str,
+    text: &str,
+    caller: Caller,
+) -> Option<Result<(WriteOp, WriteExtra), WireError>> {
+    Some(match method {
+        "state.set" => params_of::<SetParams<'_>>(text).map(|params| {
+            let op = WriteOp::Patch { format: Format::Set, text: params.value.get().into() };
+            (op, WriteExtra { key: params.key, if_version: params.if_version })
+        }),
+        "state.patch" => params_of::<PatchParams<'_>>(text).map(|params| {
+            let text = params.patch.get().into();
+            let op = WriteOp::Patch { format: params.format.into(), text };
+            (op, WriteExtra { key: params.key, if_version: params.if_version })
+        }),
+        "checkpoint.create" => params_of::<CreateParams>(text).map(|params| {
+            let op = WriteOp::Checkpoint { label: params.label };
+            (op, WriteExtra { key: params.key, if_version: params.if_version })
+        }),
         _ => {
-            let method = shortened(method);
-            let what =
-                format!("{method:?} can't stand in a tx; adrt-protocol(7) says which methods can");
-            Err(WireError::new(Kind::MethodNotFound, what))
+            let decoded = work::write_op(method, text, caller)?;
+            decoded.map(|(op, extra)| (WriteOp::Work(op), extra))
         }
-    }
+    })
 }
 
-fn tx(text: &str) -> Result<Request, WireError> {
+fn tx(text: &str, caller: Caller) -> Result<Request, WireError> {
     let TxParams { ops, key, if_version } = params_of(text)?;
     let mut write = Write {
         ops: Vec::with_capacity(ops.len()),
@@ -362,7 +381,8 @@ fn tx(text: &str) -> Result<Request, WireError> {
     for (index, op) in ops.into_iter().enumerate() {
         let at = |e: WireError| e.with_number("index", index as u64);
         let params = op.params.map_or("{}", RawValue::get);
-        let (op, extra) = write_op(&op.method, params).map_err(at)?;
+        let decoded = write_op(&op.method, params, caller);
+        let (op, extra) = decoded.unwrap_or_else(|| Err(not_in_tx(&op.method))).map_err(at)?;
         if extra.key.is_some() || extra.if_version.is_some() {
             let reason = "\"key\" and \"if_version\" belong to the tx, not to one of its ops";
             return Err(at(WireError::invalid_params(reason)));
@@ -372,13 +392,22 @@ fn tx(text: &str) -> Result<Request, WireError> {
     Ok(Request::Write(write))
 }
 
-fn restore(text: &str) -> Result<Request, WireError> {
-    let RestoreParams { id, label, key, if_version } = params_of(text)?;
+fn not_in_tx(method: &str) -> WireError {
+    let method = shortened(method);
+    let what = format!("{method:?} can't stand in a tx; adrt-protocol(7) says which methods can");
+    WireError::new(Kind::MethodNotFound, what)
+}
+
+fn restore(text: &str, agent: bool) -> Result<Request, WireError> {
+    let RestoreParams { id, label, reopen_events, key, if_version } = params_of(text)?;
+    if reopen_events && agent {
+        return Err(WireError::invalid_params("unknown field `reopen_events`"));
+    }
     if id.is_some() == label.is_some() {
         return Err(WireError::invalid_params("give \"id\" or \"label\", and one of them only"));
     }
     let key = key.map(|key| idempotency(key, "checkpoint.restore", text));
-    Ok(Request::CheckpointRestore(Restore { id, label, if_version, key }))
+    Ok(Request::CheckpointRestore(Restore { id, label, if_version, reopen_events, key }))
 }
 
 fn idempotency(key: String, method: &str, params: &str) -> IdempotencyKey {
@@ -387,6 +416,45 @@ fn idempotency(key: String, method: &str, params: &str) -> IdempotencyKey {
 
 fn raw_text<'de, D: Deserializer<'de>>(de: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<Box<RawValue>>::deserialize(de)?.map(|raw| raw.get().to_owned()))
+}
+
+/// What events a client wants, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsParams {
+    #[serde(default)]
+    credit: Option<u64>,
+    #[serde(default)]
+    types: Option<Vec<String>>,
+}
+
+impl EventsParams {
+    fn into_subscription(self) -> Result<Subscription, String> {
+        let credit = self.credit.unwrap_or(work::CREDIT_DEFAULT);
+        if credit > work::CREDIT_MAX {
+            return Err(format!("\"credit\" may be {} at most", work::CREDIT_MAX));
+        }
+        let types = self.types.unwrap_or_default();
+        let too_long = types.iter().any(|glob| glob.len() > work::NAME_BYTES_MAX);
+        if types.len() > work::TYPES_MAX || too_long {
+            let (most, bytes) = (work::TYPES_MAX, work::NAME_BYTES_MAX);
+            return Err(format!("\"types\" may be {most} globs of {bytes} bytes at most"));
+        }
+        let credit = usize::try_from(credit).unwrap_or(usize::MAX);
+        Ok(Subscription { credit, types })
+    }
+}
+
+fn subscription<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Subscription>, D::Error> {
+    let wanted = Option::<EventsParams>::deserialize(de)?;
+    wanted.map(EventsParams::into_subscription).transpose().map_err(serde::de::Error::custom)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NextParams {
+    #[serde(default)]
+    wait_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -455,7 +523,7 @@ struct PatchParams<'a> {
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum PatchFormat {
+pub(super) enum PatchFormat {
     #[default]
     Merge,
     Json,
@@ -490,6 +558,8 @@ struct RestoreParams {
     id: Option<u64>,
     #[serde(default)]
     label: Option<String>,
+    #[serde(default)]
+    reopen_events: bool,
     #[serde(default)]
     key: Option<String>,
     #[serde(default)]

@@ -4,7 +4,8 @@
 //!
 //! - [`frame`] cuts bytes into lines.
 //! - [`envelope`] tells frames from text and opens the outer object.
-//! - [`message`] decodes the params of a method into a typed [`message::Request`].
+//! - [`message`] decodes the params of a method into a typed [`message::Request`];
+//!   [`work`] those of the methods about events, steps, timers and the like.
 //! - [`reply`] writes results, errors and notifications.
 //! - [`error`] is the table of error codes.
 //!
@@ -20,6 +21,7 @@ pub mod error;
 pub mod frame;
 pub mod message;
 pub mod reply;
+pub mod work;
 
 /// The major versions of the protocol that are spoken.
 pub const PROTOCOL_MAJORS: [u64; 1] = [1];

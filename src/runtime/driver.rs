@@ -13,19 +13,17 @@ use tokio::sync::mpsc;
 use super::child::{Child, End};
 use super::control::{self, Bound, Control};
 use super::environment::Template;
-use super::post::PostOffice;
+use super::post::{self, PostOffice};
 use super::sources;
 use crate::clock;
-use crate::feed::{self, Feed, News};
+use crate::feed::Feed;
 use crate::output::Sink;
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
 use crate::signals::Signals;
 use crate::store::open::Store;
 use crate::store::writer::{Report, Writer};
-use crate::supervisor::io::{
-    Boot, Effect, Incarnation, Input, Level, Posted, SOURCE_POSITION, SpawnFailure, Verdict,
-};
+use crate::supervisor::io::{Boot, Effect, Incarnation, Input, SourceBatch, SpawnFailure, Verdict};
 use crate::supervisor::machine::Machine;
 use crate::systemd::Notifier;
 
@@ -60,10 +58,12 @@ pub struct Parts {
     pub stderr: Sink,
     /// What is started.
     pub command: Template,
-    /// Where other agents live.
+    /// Lines of `--events`.
+    pub feed: Option<Feed>,
+    /// Where other agents are.
     pub state_dir: PathBuf,
-    /// Where lines of events come from.
-    pub events: Option<feed::Source>,
+    /// The budget of a database.
+    pub max_db: u64,
     /// Longest line of the wire.
     pub max_frame: usize,
     /// Tell more.
@@ -87,13 +87,13 @@ pub struct Driver {
     pub(super) spawned: mpsc::UnboundedReceiver<SpawnReport>,
     pub(super) spawn_sender: mpsc::UnboundedSender<SpawnReport>,
     pub(super) control: Option<Control>,
-    pub(super) post: PostOffice,
-    pub(super) posted: mpsc::UnboundedReceiver<(u64, Posted)>,
-    pub(super) feed: Option<Feed>,
     pub(super) notifier: Notifier,
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
     pub(super) command: Template,
+    pub(super) feed: Option<Feed>,
+    pub(super) post_office: PostOffice,
+    pub(super) posted: mpsc::UnboundedReceiver<post::Report>,
     pub(super) max_frame: usize,
     pub(super) verbose: bool,
     pub(super) child: Option<Child>,
@@ -113,8 +113,8 @@ enum Event {
     Report(Report),
     Spawned(SpawnReport),
     Operator(control::Event),
-    Posted { id: u64, outcome: Posted },
-    Feed(News),
+    Lines(SourceBatch),
+    Posted(post::Report),
     WireReadable,
     StdinWritable,
     Stderr { open: bool },
@@ -132,15 +132,11 @@ impl Driver {
     pub fn new(parts: Parts) -> io::Result<Self> {
         let (report, reports) = mpsc::unbounded_channel();
         let (spawn_sender, spawned) = mpsc::unbounded_channel();
+        let (posted_sender, posted) = mpsc::unbounded_channel();
         let writer = Writer::start(parts.store, move |r| {
             // The loop is gone only when nobody waits for reports any more.
             let _loop_is_gone = report.send(r);
         })?;
-        let (posted_sender, posted) = mpsc::unbounded_channel();
-        let post = PostOffice::new(parts.state_dir, move |id, outcome| {
-            let _loop_is_gone = posted_sender.send((id, outcome));
-        });
-        let feed = parts.events.map(|source| start_feed(source, &parts.boot, parts.max_frame));
         let watchdog = parts
             .notifier
             .watchdog_interval()
@@ -157,13 +153,13 @@ impl Driver {
             spawned,
             spawn_sender,
             control: parts.control.map(Control::serve).transpose()?,
-            post,
-            posted,
-            feed: feed.transpose()?,
             notifier: parts.notifier,
             stdout: parts.stdout,
             stderr: parts.stderr,
             command: parts.command,
+            feed: parts.feed,
+            post_office: PostOffice::new(parts.state_dir, parts.max_db, posted_sender),
+            posted,
             max_frame: parts.max_frame,
             verbose: parts.verbose,
             child: None,
@@ -184,7 +180,6 @@ impl Driver {
             self.take_lines();
             self.finish_draining();
             self.write_stdin();
-            self.hand_in_source();
             if let Some(verdict) = self.verdict.take() {
                 return verdict;
             }
@@ -214,6 +209,7 @@ impl Driver {
         let timeout = self.machine.next_timeout().map(|at| at.since(clock::mono()));
         let wants_line = self.machine.wants_line();
         let waits_for_sink = wants_line && self.text_must_wait();
+        let feed = self.feed.as_mut().filter(|_| self.machine.wants_source());
         let (mut wire, mut stdin, mut stderr, mut text) = (None, None, None, None);
         if let Some(child) = self.child.as_mut().filter(|c| matches!(c.end, End::None)) {
             wire = child.wire.as_ref().filter(|_| wants_line && !waits_for_sink);
@@ -226,8 +222,8 @@ impl Driver {
             Some(report) = self.reports.recv() => Event::Report(report),
             Some(report) = self.spawned.recv() => Event::Spawned(report),
             event = sources::operator(self.control.as_mut()) => Event::Operator(event),
-            Some((id, outcome)) = self.posted.recv() => Event::Posted { id, outcome },
-            news = sources::feed(self.feed.as_mut()) => Event::Feed(news),
+            batch = sources::lines(feed) => Event::Lines(batch),
+            Some(report) = self.posted.recv() => Event::Posted(report),
             () = sources::readable(wire) => Event::WireReadable,
             () = sources::writable(stdin) => Event::StdinWritable,
             open = sources::text(stderr) => Event::Stderr { open },
@@ -251,8 +247,8 @@ impl Driver {
             Event::Operator(control::Event::Gone { conn }) => {
                 self.handle(Input::OperatorGone { conn });
             }
-            Event::Posted { id, outcome } => self.handle(Input::Posted { id, outcome }),
-            Event::Feed(news) => self.feed_says(news),
+            Event::Lines(batch) => self.handle(Input::Source(batch)),
+            Event::Posted((id, outcome)) => self.handle(Input::Posted { id, outcome }),
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),
             Event::Text { open: false } => self.with_child(|child| child.text = None),
@@ -277,42 +273,6 @@ impl Driver {
         self.effects = effects;
     }
 
-    /// Hands in what was read of the source while the machine wants it, and
-    /// has more read meanwhile.
-    fn hand_in_source(&mut self) {
-        if !self.machine.wants_source() {
-            return;
-        }
-        if let Some(batch) = self.feed.as_mut().and_then(Feed::take) {
-            self.handle(Input::Source(batch));
-        }
-        if let Some(feed) = self.feed.as_mut().filter(|_| self.machine.wants_source()) {
-            feed.ask();
-        }
-    }
-
-    fn feed_says(&mut self, news: News) {
-        match news {
-            // The loop's next turn takes it.
-            News::Ready => {}
-            News::Told { level, message } => self.log(level, &format!("events: {message}"), false),
-            News::Trouble(Some(trouble)) => {
-                let message = format!("events: {trouble}");
-                self.log(Level::Warning, &format!("{message}; trying again"), false);
-                self.notifier.status(&message);
-            }
-            News::Trouble(None) => {
-                let message = "events: they are read again";
-                self.log(Level::Info, message, false);
-                self.notifier.status(message);
-            }
-            News::Ended => {
-                self.log(Level::Info, "events: stdin is at its end; no more will come", false);
-                self.feed = None;
-            }
-        }
-    }
-
     fn reported(&mut self, report: Report) {
         match report {
             Report::Committed(committed) => self.handle(Input::Committed(committed)),
@@ -321,10 +281,4 @@ impl Driver {
             Report::RestoreFailed(failure) => self.handle(Input::RestoreFailed(failure)),
         }
     }
-}
-
-/// Goes on where the events that are on the disk end.
-fn start_feed(source: feed::Source, boot: &Boot, max_frame: usize) -> io::Result<Feed> {
-    let kept = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
-    Feed::start(source, kept.map(|(_, position)| position.as_str()), max_frame)
 }

@@ -4,6 +4,7 @@
 //! its orders.
 
 use super::driver::Driver;
+use crate::output::Sink;
 use crate::store::writer::Command;
 use crate::supervisor::io::{Effect, Level, Notice};
 
@@ -33,7 +34,7 @@ impl Driver {
                         control.answer(conn, bytes);
                     }
                 }
-                Effect::Post(post) => self.post.send(post),
+                Effect::Post(row) => self.post_office.send(row),
                 Effect::Notify(notice) => self.notify(&notice),
                 Effect::Log { level, message, from_agent } => self.log(level, &message, from_agent),
                 Effect::Exit(verdict) => self.verdict = Some(verdict),
@@ -56,10 +57,14 @@ impl Driver {
     }
 
     pub(super) fn log(&self, level: Level, message: &str, from_agent: bool) {
-        if level == Level::Debug && !self.verbose {
-            return;
+        if level > Level::Debug || self.verbose {
+            say(&self.stderr, message, from_agent);
         }
-        let who = if from_agent { "agent" } else { "adrt" };
-        self.stderr.line(&format!("{who}: {message}"));
     }
+}
+
+/// A line on adrt's stderr.
+pub(super) fn say(stderr: &Sink, message: &str, from_agent: bool) {
+    let who = if from_agent { "agent" } else { "adrt" };
+    stderr.line(&format!("{who}: {message}"));
 }

@@ -11,16 +11,18 @@
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
-//! - `post`: events for other agents.
 //! - `python_client`: the Python package carried in this binary.
+//! - `post`: events on their way to other agents.
 //! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
 //!   the adrt that runs an agent.
+//! - [`foreground`]: one command, as a shell runs it.
 
 mod child;
 mod control;
 mod driver;
 mod effects;
 mod environment;
+pub mod foreground;
 mod life;
 pub mod offline;
 pub mod peer;
@@ -32,3 +34,5 @@ mod stdin_queue;
 mod wire;
 
 pub use run::{RunError, run};
+
+pub use crate::feed::SourceError;

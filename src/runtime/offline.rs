@@ -56,50 +56,51 @@ pub fn call(
     max_state: usize,
     request: &str,
 ) -> Result<Vec<u8>, OfflineError> {
-    let mut answers = Vec::new();
-    call_each(home, options, max_state, &[request], |answer| answers = answer)?;
-    Ok(answers)
+    perform(home, options, setup(home, options.max_db, max_state), request)
 }
 
-/// As [`call`] for each in turn, under one lock and with one reading of the
-/// state. `answered` is told as they are done.
+/// Does `event.emit` for another agent. By `max_db` its inbox may be full;
+/// its history is not shed by that, since it may well have a larger budget.
 ///
 /// # Errors
-/// As [`call`]; those that were answered are done all the same.
-pub fn call_each<R: AsRef<str>>(
+/// As [`call`].
+pub fn deliver(home: &Home, max_db: u64, request: &str) -> Result<Vec<u8>, OfflineError> {
+    let options = Options { max_db: u64::MAX, ..Options::default() };
+    // An event does not change the state.
+    perform(home, &options, setup(home, max_db, usize::MAX), request)
+}
+
+fn perform(
     home: &Home,
     options: &Options,
-    max_state: usize,
-    requests: &[R],
-    mut answered: impl FnMut(Vec<u8>),
-) -> Result<(), OfflineError> {
+    setup: Setup,
+    request: &str,
+) -> Result<Vec<u8>, OfflineError> {
     let _lock = Lock::take_within(home, HolderKind::Command, None, COMMAND_PATIENCE)
         .map_err(OfflineError::Lock)?;
     let (mut store, boot) = Store::open(home, options).map_err(OfflineError::Open)?;
-    let mut machine = Machine::detached(setup(home, options, max_state), &boot, clock::now());
+    let mut machine = Machine::detached(setup, &boot, clock::now());
     let restored = store.load().map_err(OfflineError::Store)?;
     let mut effects = Vec::new();
     machine.handle(clock::now(), Input::Restored(Box::new(restored)), &mut effects);
-    for (conn, request) in (0..).zip(requests) {
-        let line = request.as_ref().as_bytes();
-        machine.handle(clock::now(), Input::Operator { conn, uid: 0, line }, &mut effects);
-        answered(carry_out(&mut machine, &mut store, &mut effects)?);
-    }
-    store.close().map_err(OfflineError::Store)
+    let input = Input::Operator { conn: 0, uid: 0, line: request.as_bytes() };
+    machine.handle(clock::now(), input, &mut effects);
+    let answer = carry_out(&mut machine, &mut store, effects)?;
+    store.close().map_err(OfflineError::Store)?;
+    Ok(answer)
 }
 
-/// Commits what the machine sends until it has answered and sends no more.
+/// Commits what the machine sends until it answers.
 fn carry_out(
     machine: &mut Machine,
     store: &mut Store,
-    effects: &mut Vec<Effect>,
+    mut effects: Vec<Effect>,
 ) -> Result<Vec<u8>, OfflineError> {
-    let mut answer = None;
     loop {
         let mut units: Vec<Unit> = Vec::new();
         for effect in effects.drain(..) {
             match effect {
-                Effect::Reply { bytes, .. } => answer = Some(bytes),
+                Effect::Reply { bytes, .. } => return Ok(bytes),
                 Effect::Persist(unit) => units.push(unit),
                 Effect::Resume { .. } => units.clear(),
                 Effect::Log { .. } | Effect::Notify(_) | Effect::PassLine => {}
@@ -114,18 +115,15 @@ fn carry_out(
             }
         }
         if units.is_empty() {
-            let bug = || internal("the request was not answered; this is a bug".into());
-            return answer.ok_or_else(|| OfflineError::Store(bug()));
+            let message = "the request was not answered; this is a bug".into();
+            return Err(OfflineError::Store(internal(message)));
         }
         let input = match store.commit(&units) {
             Ok(committed) => Input::Committed(committed),
-            Err(failure) if failure.outcome_unknown => {
-                // What was answered was on the disk before.
-                return answer.ok_or(OfflineError::Store(failure));
-            }
+            Err(failure) if failure.outcome_unknown => return Err(OfflineError::Store(failure)),
             Err(failure) => Input::StoreFailed(failure),
         };
-        machine.handle(clock::now(), input, effects);
+        machine.handle(clock::now(), input, &mut effects);
     }
 }
 
@@ -139,7 +137,7 @@ fn internal(message: String) -> StoreFailure {
     }
 }
 
-fn setup(home: &Home, options: &Options, max_state: usize) -> Setup {
+fn setup(home: &Home, max_db: u64, max_state: usize) -> Setup {
     Setup {
         agent: home.agent().to_owned(),
         run_id: "command".into(),
@@ -149,13 +147,27 @@ fn setup(home: &Home, options: &Options, max_state: usize) -> Setup {
         max_frame: machine::MAX_FRAME_DEFAULT,
         max_state,
         max_inflight: machine::MAX_INFLIGHT_DEFAULT,
-        max_db: options.max_db,
+        max_db,
         by_hand: true,
         script: None,
         events: machine::EventPolicy::default(),
         on_crash_loop: machine::OnCrashLoop::default(),
         checkpoint_every: None,
-        time_zone: jiff::tz::TimeZone::system(),
-        seed: 0,
+        time_zone: clock::time_zone(),
+        seed: seed(),
+    }
+}
+
+/// Keys of steps and tokens of posts come from it: no two commands may make
+/// the same.
+fn seed() -> u64 {
+    let mut seed = [0; 8];
+    match getrandom::fill(&mut seed) {
+        Ok(()) => u64::from_ne_bytes(seed),
+        // No other process has this number at this time.
+        Err(_) => {
+            let now = u64::try_from(clock::wall().millis()).unwrap_or_default();
+            (now << 22) ^ u64::from(std::process::id())
+        }
     }
 }

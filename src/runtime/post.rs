@@ -1,263 +1,305 @@
-//! The post office: carries events to the inboxes of other agents.
+//! The post office: takes events to the inboxes of other agents.
 //!
-//! ```text
-//!  Effect::Post ──► queue ──► a thread ──► the other's adrt, by its socket
-//!                                     └──► the other's database, under its lock,
-//!  Input::Posted ◄── outcome ◄────┘        when no adrt runs it
-//! ```
+//! What is to be sent is in the sender's database, and stays there until the
+//! other side has it on its disk; each carries a token by which the other
+//! side knows it again. So a post may be tried any number of times, and
+//! arrives once.
 //!
-//! An event to be posted is on the sender's disk before it comes here, and
-//! stays there until it has arrived or never will; the machine tries again
-//! what is to come [later](Posted::Later). Since the other side knows each by
-//! its token, one that arrives twice counts once. So nothing here has to be
-//! remembered, nor to be finished before adrt ends.
+//! Whoever holds the other agent is asked over its control socket; when
+//! nobody does, its inbox is written under its lock. Both may wait, so a
+//! thread does it, one post after another, and two agents that write to each
+//! other both go on: the loop answers its socket meanwhile. An agent that did
+//! not answer is left alone for a while, so that posts to others are not held
+//! up by it.
 //!
-//! The loop never waits for the thread, and the thread waits only for the
-//! other's loop, at most [`ANSWER_TIMEOUT`]: two agents may post to each other
-//! at once.
-//!
-//! Deliberately not here: when to try again, and what becomes of an event that
-//! is refused. That is the machine's business.
+//! The queue needs no bound of its own: the machine hands in each post it has
+//! in memory once, and again only after its [`Posted`].
 
-use std::fmt::Display;
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::sync::mpsc as orders;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use tokio::sync::mpsc;
 
-use super::offline::{self, OfflineError};
+use super::offline;
 use super::peer::{self, Refusal};
-use crate::protocol::reply;
+use crate::clock::{self, Mono};
+use crate::protocol::error::Kind;
+use crate::protocol::reply::quote;
 use crate::store::home::Home;
-use crate::store::lock::Holder;
-use crate::store::open::{MAX_DB_DEFAULT, Options};
+use crate::store::lock::{self, Holder, HolderKind};
 use crate::supervisor::io::{PostRow, Posted};
-use crate::supervisor::work::POSTS_KEPT;
 
-/// How long the other's adrt is waited for. It answers from its disk; if that
-/// hangs, posts to others are to go on.
+/// How long a running agent's adrt is waited for: one commit on a slow disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Events under way: the machine has no more in memory.
-const QUEUE_MAX: usize = POSTS_KEPT as usize;
-/// Stack of the thread: SQLite and the machine run on it.
-const THREAD_STACK_BYTES: usize = 1024 * 1024;
-/// A database of this size takes no more events of others while its agent does
-/// not run: nobody is there who would take them out again. (Its own budget
-/// only its own `adrt run` knows.)
-const STOPPED_BYTES_MAX: u64 = MAX_DB_DEFAULT;
-/// Refusals that no later try would change.
-const FINAL_KINDS: [&str; 6] = [
-    "invalid_params",
-    "invalid_request",
-    "key_reused",
-    "parse_error",
-    "too_large",
-    "unknown_agent",
-];
+/// How long an agent that did not answer is not asked again.
+const SILENCE: Duration = Duration::from_secs(10);
 
-/// Told what became of a post, on any thread.
-type Report = Arc<dyn Fn(u64, Posted) + Send + Sync>;
+/// A post's number, and what became of it.
+pub type Report = (u64, Posted);
 
 /// The loop's side.
+#[derive(Debug)]
 pub struct PostOffice {
     state_dir: PathBuf,
-    report: Report,
-    /// To the thread, which is started with the first post: most agents have none.
-    orders: Option<SyncSender<PostRow>>,
+    max_db: u64,
+    reports: mpsc::UnboundedSender<Report>,
+    /// The thread, from the first post on: most agents never send one.
+    orders: Option<orders::Sender<PostRow>>,
 }
 
 impl PostOffice {
-    /// Among the agents of this state directory.
-    pub fn new(state_dir: PathBuf, report: impl Fn(u64, Posted) + Send + Sync + 'static) -> Self {
-        Self { state_dir, report: Arc::new(report), orders: None }
+    /// One for the agents of a state directory. `max_db` is the budget by
+    /// which an inbox is full whose own adrt does not run: the sender's, since
+    /// agents of one device are run alike.
+    pub fn new(state_dir: PathBuf, max_db: u64, reports: mpsc::UnboundedSender<Report>) -> Self {
+        Self { state_dir, max_db, reports, orders: None }
     }
 
-    /// Sends an event on its way; never waits.
-    pub fn send(&mut self, post: PostRow) {
-        let id = post.id;
-        let later = |why: String| (self.report)(id, Posted::Later(why));
-        let orders = match &self.orders {
-            Some(orders) => orders,
-            None => match self.start() {
-                Ok(orders) => self.orders.insert(orders),
-                Err(error) => return later(format!("the system gave no thread: {error}")),
-            },
-        };
-        match orders.try_send(post) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => later("too many events are under way".to_owned()),
-            Err(TrySendError::Disconnected(_)) => {
-                later("the thread that posts is gone".to_owned());
-                self.orders = None;
-            }
+    /// Takes a post. Never waits.
+    pub fn send(&mut self, row: PostRow) {
+        let id = row.id;
+        if let Err(error) = self.hand_over(row) {
+            let outcome = Posted::Later(format!("there is no thread for it: {error}"));
+            let _loop_is_gone = self.reports.send((id, outcome));
         }
     }
 
-    fn start(&self) -> io::Result<SyncSender<PostRow>> {
-        let (orders, incoming) = sync_channel(QUEUE_MAX);
-        let clerk = Clerk {
-            state_dir: self.state_dir.clone(),
-            report: self.report.clone(),
-            patience: ANSWER_TIMEOUT,
+    fn hand_over(&mut self, row: PostRow) -> io::Result<()> {
+        let orders = match self.orders.take() {
+            Some(orders) => orders,
+            None => self.start()?,
         };
-        thread::Builder::new().name("adrt-post".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(
-            move || {
-                // Signals are other threads' work.
-                let _cannot_fail =
-                    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-                clerk.work(&incoming);
-            },
-        )?;
-        Ok(orders)
+        // It ends only with this handle, or by a panic.
+        let sent = orders.send(row).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe));
+        if sent.is_ok() {
+            self.orders = Some(orders);
+        }
+        sent
+    }
+
+    fn start(&self) -> io::Result<orders::Sender<PostRow>> {
+        let (sender, posts) = orders::channel::<PostRow>();
+        let mut carrier = Carrier {
+            state_dir: self.state_dir.clone(),
+            max_db: self.max_db,
+            silent: HashMap::new(),
+        };
+        let reports = self.reports.clone();
+        std::thread::Builder::new().name("adrt-post".to_owned()).spawn(move || {
+            // Signals are for the loop.
+            let _cannot_fail = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
+            for row in posts {
+                if reports.send((row.id, carrier.carry(&row))).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(sender)
     }
 }
 
 /// The thread's side.
-struct Clerk {
+struct Carrier {
     state_dir: PathBuf,
-    report: Report,
-    patience: Duration,
+    max_db: u64,
+    /// Agents that did not answer, with since when. As many as there are.
+    silent: HashMap<Arc<str>, Mono>,
 }
 
-impl Clerk {
-    /// Until the office is closed. What waits for one agent goes together, in
-    /// its order, so that one which does not answer costs the others one wait.
-    fn work(&self, incoming: &Receiver<PostRow>) {
-        while let Ok(first) = incoming.recv() {
-            let mut waiting = vec![first];
-            waiting.extend(incoming.try_iter().take(QUEUE_MAX));
-            while let Some(to) = waiting.first().map(|post| post.to.clone()) {
-                let (bag, others) = waiting.into_iter().partition(|post| post.to == to);
-                waiting = others;
-                self.deliver(&to, &bag);
-            }
-        }
-    }
-
-    /// Delivers what is for one agent, and reports each.
-    fn deliver(&self, to: &str, bag: &[PostRow]) {
-        let home = match Home::new(&self.state_dir, to) {
+impl Carrier {
+    fn carry(&mut self, row: &PostRow) -> Posted {
+        let home = match Home::new(&self.state_dir, &row.to) {
             Ok(home) => home,
-            Err(error) => return self.all(bag, &Posted::Refused(error.to_string())),
+            Err(error) => return Posted::Refused(error.to_string()),
         };
-        match peer::running(&home) {
-            Some(holder) => self.ask(&holder, bag),
-            None if is_nobody(&home) => {
-                let why = format!("there is no agent {to} in {}", self.state_dir.display());
-                self.all(bag, &Posted::Refused(why));
+        match std::fs::metadata(&home.dir) {
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Posted::Refused(format!("there is no agent {:?} any more", row.to));
             }
-            None => self.write(&home, bag),
+            Err(e) => return Posted::Later(format!("{}: {e}", home.dir.display())),
+        }
+        match lock::holder(&home) {
+            Some(holder) => self.ask(&holder, row),
+            None => self.write(&home, row),
         }
     }
 
-    /// The same for all.
-    fn all(&self, bag: &[PostRow], outcome: &Posted) {
-        for post in bag {
-            (self.report)(post.id, outcome.clone());
+    /// Over the control socket of the adrt that holds it.
+    fn ask(&mut self, holder: &Holder, row: &PostRow) -> Posted {
+        let later =
+            |why: &str| Posted::Later(format!("process {}, of {}, {why}", holder.pid, row.to));
+        if holder.kind == HolderKind::Command {
+            return later("writes to it just now");
+        }
+        let Some(socket) = &holder.socket else { return later("has no control socket yet") };
+        if self.was_silent(&row.to) {
+            return later("did not answer");
+        }
+        match peer::exchange(socket, &request(row), ANSWER_TIMEOUT) {
+            Ok(line) => outcome_of(row, &line),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                self.silent.insert(row.to.clone(), clock::mono());
+                later("does not answer")
+            }
+            Err(e) => later(&format!("can't be asked: {e}")),
         }
     }
 
-    /// Over the socket of the adrt that runs it.
-    fn ask(&self, holder: &Holder, bag: &[PostRow]) {
-        let Some(socket) = &holder.socket else {
-            return self.all(bag, &later("its adrt is only starting"));
-        };
-        for (place, post) in bag.iter().enumerate() {
-            match peer::exchange(socket, &request(post), self.patience) {
-                Ok(line) => (self.report)(post.id, judge(&line)),
-                // Nor would it answer the rest.
-                Err(error) => {
-                    let why = format!("its adrt (process {}) does not answer: {error}", holder.pid);
-                    return self.all(bag.get(place..).unwrap_or_default(), &later(why));
-                }
-            }
-        }
+    fn was_silent(&mut self, to: &Arc<str>) -> bool {
+        let now = clock::mono();
+        self.silent.retain(|_, since| now.since(*since) < SILENCE);
+        self.silent.contains_key(to)
     }
 
-    /// Into the database of one that nobody runs.
-    fn write(&self, home: &Home, bag: &[PostRow]) {
-        let bytes = database_bytes(home);
-        if bytes >= STOPPED_BYTES_MAX {
-            let why = format!(
-                "it does not run, and its database has {bytes} bytes already; \
-                 it takes events again when it runs"
-            );
-            return self.all(bag, &later(why));
-        }
-        // No history of another agent is shed for an event of ours.
-        let options = Options { max_db: u64::MAX, ..Options::default() };
-        let requests: Vec<String> = bag.iter().map(request).collect();
-        let mut answered = 0;
-        let ended = offline::call_each(home, &options, usize::MAX, &requests, |answer| {
-            if let Some(post) = bag.get(answered) {
-                (self.report)(post.id, judge(&String::from_utf8_lossy(&answer)));
-            }
-            answered += 1;
-        });
-        if let Err(error) = ended {
-            let rest = bag.get(answered..).unwrap_or_default();
-            self.all(rest, &later(in_words(&error)));
+    /// Into its database, since nobody holds it.
+    fn write(&self, home: &Home, row: &PostRow) -> Posted {
+        match offline::deliver(home, self.max_db, &request(row)) {
+            Ok(answer) => outcome_of(row, &String::from_utf8_lossy(&answer)),
+            Err(error) => Posted::Later(format!("{}: {error}", row.to)),
         }
     }
 }
 
-fn later(why: impl Into<String>) -> Posted {
-    Posted::Later(why.into())
-}
-
-fn in_words(error: &OfflineError) -> String {
-    let why: &dyn Display = match error {
-        OfflineError::Lock(error) => error,
-        OfflineError::Open(error) => error,
-        OfflineError::Store(failure) => &failure.message,
-    };
-    format!("it does not run, and can't be written: {why}")
-}
-
-/// The other's adrt does the same with it as with an event of its own agent,
-/// once for each token.
-fn request(post: &PostRow) -> String {
-    let token = reply::quote(&post.token);
-    let params =
-        format!(r#"{{"event":{},"delay_ms":{},"dedup":{token}}}"#, post.event, post.delay_ms);
+fn request(row: &PostRow) -> String {
+    let PostRow { id: _, to: _, token, event, delay_ms } = row;
+    let dedup = quote(token);
+    let params = format!("{{\"event\":{event},\"delay_ms\":{delay_ms},\"dedup\":{dedup}}}");
     peer::request("event.emit", &params)
 }
 
-/// What a reply means for the post.
-fn judge(line: &str) -> Posted {
+fn outcome_of(row: &PostRow, line: &str) -> Posted {
+    let to = &row.to;
     match peer::outcome(line) {
-        Ok(Ok(_)) => Posted::Arrived,
-        Ok(Err(refusal)) if is_final(&refusal) => Posted::Refused(refusal.message),
-        Ok(Err(refusal)) => Posted::Later(refusal.message),
-        Err(error) => Posted::Later(format!("its adrt gave no sensible answer: {error}")),
+        Ok(Ok(_seq)) => Posted::Arrived,
+        Ok(Err(refusal)) if is_final(&refusal) => {
+            Posted::Refused(format!("{to} refused it: {}", refusal.message))
+        }
+        Ok(Err(refusal)) => Posted::Later(format!("{to}: {}", refusal.message)),
+        Err(error) => Posted::Later(format!("{to} gave no sensible answer: {error}")),
     }
 }
 
-/// Not one of an older adrt that knows no events: it will be updated.
+/// Whether the same event would be refused again, whatever happens. All else
+/// may be over one day: a full disk, an adrt that is older than the sender's.
 fn is_final(refusal: &Refusal) -> bool {
-    !refusal.retryable && FINAL_KINDS.contains(&refusal.kind.as_str())
-}
-
-/// Whether there is no such agent, as far as can be seen: a directory that
-/// can't be looked into may well be one.
-fn is_nobody(home: &Home) -> bool {
-    match std::fs::read_dir(&home.dir) {
-        Ok(_) => !home.exists(),
-        Err(e) => matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
-    }
-}
-
-fn database_bytes(home: &Home) -> u64 {
-    let file = home.database();
-    let mut log = file.clone().into_os_string();
-    log.push("-wal");
-    let length = |path| std::fs::metadata(path).map_or(0, |meta| meta.len());
-    length(file) + length(log.into())
+    let kinds = [
+        Kind::InvalidParams,
+        Kind::InvalidRequest,
+        Kind::ParseError,
+        Kind::TooLarge,
+        Kind::UnknownAgent,
+    ];
+    !refusal.retryable && kinds.iter().any(|kind| kind.name() == refusal.kind)
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::lock::Lock;
+    use crate::store::open::{Options, Store};
+
+    fn agent(state_dir: &Path, name: &str) -> Home {
+        let home = Home::new(state_dir, name).unwrap();
+        home.create().unwrap();
+        Store::open(&home, &Options::default()).unwrap().0.close().unwrap();
+        home
+    }
+
+    fn carrier(state_dir: &Path) -> Carrier {
+        Carrier { state_dir: state_dir.into(), max_db: 1 << 28, silent: HashMap::new() }
+    }
+
+    fn post(to: &str, token: &str) -> PostRow {
+        let event = "{\"type\":\"x\",\"n\":1e400}".into();
+        PostRow { id: 1, to: to.into(), token: token.into(), event, delay_ms: 5 }
+    }
+
+    #[test]
+    fn nobody_to_send_it_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut carrier = carrier(dir.path());
+        assert!(matches!(carrier.carry(&post("nobody", "t")), Posted::Refused(_)));
+        assert!(matches!(carrier.carry(&post("../x", "t")), Posted::Refused(_)));
+    }
+
+    #[test]
+    fn to_one_that_does_not_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = agent(dir.path(), "b");
+        let mut carrier = carrier(dir.path());
+        for _ in 0..3 {
+            assert_eq!(carrier.carry(&post("b", "t")), Posted::Arrived);
+        }
+        assert_eq!(carrier.carry(&post("b", "u")), Posted::Arrived);
+        let (mut store, _) = Store::open(&home, &Options::default()).unwrap();
+        assert_eq!(store.load().unwrap().work.last_seq, 2, "each once");
+        store.close().unwrap();
+        let bad = PostRow { event: "{}".into(), ..post("b", "v") };
+        assert!(matches!(carrier.carry(&bad), Posted::Refused(_)));
+        let held = Lock::take(&home, HolderKind::Command, None).unwrap();
+        assert!(matches!(carrier.carry(&post("b", "w")), Posted::Later(_)));
+        drop(held);
+        assert_eq!(carrier.carry(&post("b", "w")), Posted::Arrived);
+        carrier.max_db = 1;
+        assert!(matches!(carrier.carry(&post("b", "x")), Posted::Later(_)), "its inbox is full");
+    }
+
+    #[test]
+    fn to_one_that_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = agent(dir.path(), "b");
+        let socket = dir.path().join("s");
+        let mut carrier = carrier(dir.path());
+        let starting = Lock::take(&home, HolderKind::Run, None).unwrap();
+        assert!(matches!(carrier.carry(&post("b", "t")), Posted::Later(_)), "no socket yet");
+        drop(starting);
+        let _held = Lock::take(&home, HolderKind::Run, Some(&socket)).unwrap();
+        assert!(matches!(carrier.carry(&post("b", "t")), Posted::Later(_)), "nobody listens");
+        let refusal = |kind: &str| {
+            format!("{{\"error\":{{\"message\":\"m\",\"data\":{{\"kind\":\"{kind}\"}}}}}}")
+        };
+        let answers =
+            ["{\"result\":{\"seq\":1}}".into(), refusal("inbox_full"), refusal("invalid_params")];
+        let listener = UnixListener::bind(&socket).unwrap();
+        let served = std::thread::spawn(move || {
+            answers.map(|answer: String| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut line = String::new();
+                BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+                stream.write_all(format!("{answer}\n").as_bytes()).unwrap();
+                line
+            })
+        });
+        assert_eq!(carrier.carry(&post("b", "t")), Posted::Arrived);
+        assert!(matches!(carrier.carry(&post("b", "t")), Posted::Later(_)));
+        assert!(matches!(carrier.carry(&post("b", "t")), Posted::Refused(_)));
+        assert_eq!(
+            served.join().unwrap()[0],
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"event.emit\",\"params\":\
+             {\"event\":{\"type\":\"x\",\"n\":1e400},\"delay_ms\":5,\"dedup\":\"t\"}}\n"
+        );
+    }
+
+    #[test]
+    fn the_thread_reports() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, mut reports) = mpsc::unbounded_channel();
+        let mut office = PostOffice::new(dir.path().into(), 1 << 28, sender);
+        for id in [7, 8] {
+            office.send(PostRow { id, ..post("nobody", "t") });
+        }
+        for id in [7, 8] {
+            assert!(matches!(reports.blocking_recv(), Some((at, Posted::Refused(_))) if at == id));
+        }
+    }
+}

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use super::control::{self, Bound};
 use super::driver::{Driver, Parts};
+use super::effects::say;
 use super::environment::Template;
 use super::python_client;
 use crate::clock;
-use crate::feed::{self, Unusable};
+use crate::feed::{self, Feed, Source, SourceError};
 use crate::output::Sink;
 use crate::process::reap::{self, Reaper};
 use crate::process::spawn::{self, Spawner};
@@ -28,7 +29,7 @@ use crate::store::home::{Home, HomeError};
 use crate::store::lock::{HolderKind, Lock, LockError};
 use crate::store::open::{OnDamage, Options, Store};
 use crate::supervisor::exit::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
-use crate::supervisor::io::{Boot, Outcome, SpawnFailure, Verdict};
+use crate::supervisor::io::{Boot, Level, Outcome, SOURCE_POSITION, SpawnFailure, Verdict};
 use crate::supervisor::machine::{EventPolicy, Machine, OnCrashLoop, Setup};
 use crate::supervisor::restart::{Policy, RestartMode};
 use crate::systemd::Notifier;
@@ -56,20 +57,8 @@ pub enum RunError {
         /// The one that was given.
         ours: PathBuf,
     },
-    /// What `--events` names is nothing that lines can be read from.
-    EventsOfWrongKind {
-        /// What was named.
-        path: PathBuf,
-        /// What it is.
-        kind: &'static str,
-    },
-    /// It can't be read.
-    EventsUnreadable {
-        /// What was named.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// Events can't be read from where they are to come from.
+    Source(SourceError),
     /// The system refused something that nothing works without.
     System {
         /// What.
@@ -85,14 +74,13 @@ impl fmt::Display for RunError {
             Self::Home(e) => write!(f, "{e}"),
             Self::Lock(e) => write!(f, "{e}"),
             Self::Open(e) => write!(f, "{e}"),
+            Self::Source(e) => write!(f, "{e}"),
             Self::OtherScript { agent, theirs, ours } => write!(
                 f,
                 "the state of {agent:?} belongs to {}, not to {}",
                 theirs.display(),
                 ours.display()
             ),
-            Self::EventsOfWrongKind { path, kind } => write!(f, "{} is {kind}", path.display()),
-            Self::EventsUnreadable { path, source } => write!(f, "{}: {source}", path.display()),
             Self::System { what, source } => write!(f, "{what}: {source}"),
         }
     }
@@ -109,13 +97,15 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// # Errors
 /// What kept the run from beginning; see [`RunError`].
 pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
+    if let Some(source) = source(settings) {
+        feed::check(&source).map_err(RunError::Source)?;
+    }
     let home = Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)?;
     if !home.exists()
         && let Some(verdict) = foresee(settings)
     {
         return Ok(verdict);
     }
-    check_events(settings)?;
     let held = if settings.ephemeral { None } else { Some(hold(settings, &home)?) };
     let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
     same_script(settings, &boot)?;
@@ -126,23 +116,6 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     }
     let (_lock, control) = held.unzip();
     drive(parts(settings, &home, control, store, boot, signals)?)
-}
-
-/// Where events come from, for the edge that reads them.
-fn events(settings: &Settings) -> Option<feed::Source> {
-    Some(match settings.events.as_ref()? {
-        settings::EventSource::Stdin => feed::Source::Stdin,
-        settings::EventSource::Path(path) => feed::Source::Path(path.clone()),
-    })
-}
-
-fn check_events(settings: &Settings) -> Result<(), RunError> {
-    let Some(settings::EventSource::Path(path)) = &settings.events else { return Ok(()) };
-    let path = path.clone();
-    feed::check(&feed::Source::Path(path.clone())).map_err(|problem| match problem {
-        Unusable::Kind(kind) => RunError::EventsOfWrongKind { path, kind },
-        Unusable::Unreadable(source) => RunError::EventsUnreadable { path, source },
-    })
 }
 
 /// A command that can't be executed, before anything is made for it: a slip of
@@ -199,6 +172,7 @@ fn parts(
         stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
         None
     });
+    let feed = feed(settings, &boot, &stderr).map_err(system("thread for events"))?;
     let reaper = Reaper::new();
     let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
     Ok(Parts {
@@ -213,11 +187,34 @@ fn parts(
         stderr,
         command: Template::new(settings, control.as_ref().map(Bound::path), client),
         control,
+        feed,
         state_dir: settings.state_dir.clone(),
-        events: events(settings),
+        max_db: settings.max_db,
         max_frame: settings.max_frame,
         verbose: settings.verbose,
     })
+}
+
+fn source(settings: &Settings) -> Option<Source> {
+    settings.events.as_ref().map(|events| match events {
+        settings::EventSource::Stdin => Source::Stdin,
+        settings::EventSource::Path(path) => Source::Path(path.clone()),
+    })
+}
+
+/// Reads events from where they are to come from, on from where an earlier
+/// run was.
+fn feed(settings: &Settings, boot: &Boot, stderr: &Sink) -> io::Result<Option<Feed>> {
+    let Some(source) = source(settings) else { return Ok(None) };
+    let position = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
+    let position = position.map(|(_, position)| position.clone());
+    let (stderr, verbose) = (stderr.clone(), settings.verbose);
+    let log = move |level, message: &str| {
+        if level > Level::Debug || verbose {
+            say(&stderr, message, false);
+        }
+    };
+    Feed::start(source, position, settings.max_frame, Box::new(log)).map(Some)
 }
 
 fn setup(settings: &Settings) -> Result<Setup, RunError> {
@@ -249,7 +246,7 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
             settings::OnCrashLoop::Stop => OnCrashLoop::Stop,
         },
         checkpoint_every: settings.checkpoint_every,
-        time_zone: jiff::tz::TimeZone::system(),
+        time_zone: clock::time_zone(),
         seed: u64::from_ne_bytes(seed),
     })
 }

@@ -9,8 +9,9 @@ use tokio::time::Interval;
 
 use super::control::{Control, Event};
 use super::stdin_queue::StdinQueue;
-use crate::feed::{Feed, News};
+use crate::feed::Feed;
 use crate::output::TextPipe;
+use crate::supervisor::io::SourceBatch;
 
 /// The next request of an operator.
 pub async fn operator(control: Option<&mut Control>) -> Event {
@@ -20,12 +21,15 @@ pub async fn operator(control: Option<&mut Control>) -> Event {
     }
 }
 
-/// News of the source of events.
-pub async fn feed(feed: Option<&mut Feed>) -> News {
-    match feed {
-        Some(feed) => feed.next().await,
-        None => pending().await,
+/// The next lines of `--events`.
+pub async fn lines(feed: Option<&mut Feed>) -> SourceBatch {
+    if let Some(feed) = feed
+        && let Some(batch) = feed.next().await
+    {
+        return batch;
     }
+    // There is no source, or it has ended.
+    pending().await
 }
 
 /// The wire has something, or its end.

@@ -24,10 +24,13 @@ use super::ledger;
 use super::load;
 use super::open::Store;
 use super::ops::{Applier, Journal};
-use super::retention::{self, AgeClock, DELETES_MAX};
+use super::retention::work::EventMark;
+use super::retention::{self, AgeClock};
 use super::rows::unsigned;
 use super::schema::{self, PAGE_SIZE};
 use super::verify::Verified;
+use super::work;
+use crate::clock::Wall;
 use crate::supervisor::io::{Committed, Op, Receipt, StoreFailure, StoreFailureKind, Unit};
 
 /// Bytes that a frame of the WAL takes beside its page.
@@ -50,10 +53,15 @@ pub(crate) struct Tallies {
     /// Number of the first remembered key, and of the next.
     pub first_key: u64,
     pub next_key: u64,
+    /// The same for remembered ids of events.
+    pub first_event_id: u64,
+    pub next_event_id: u64,
     /// adrt's own count of time.
     pub age: AgeClock,
-    /// It was written since the file was opened.
-    pub time_noted: bool,
+    /// How far old events are let go.
+    pub events: EventMark,
+    /// Reviews up to this one were looked at in this round.
+    pub reviews_seen: u64,
     /// The journal may be cut up to this version, a step at a time.
     pub cut_to: Option<u64>,
     /// Nothing more can be shed until there is another checkpoint.
@@ -83,11 +91,15 @@ pub(crate) enum Scrub {
 impl Tallies {
     pub(crate) fn read(conn: &Connection, verified: &Verified) -> rusqlite::Result<Self> {
         let (first_key, last_key) = load::key_range(conn)?;
+        let (first_event_id, last_event_id) = work::event_id_range(conn)?;
         Ok(Self {
             version: verified.version,
             first_key,
             next_key: last_key + 1,
+            first_event_id,
+            next_event_id: last_event_id + 1,
             age: AgeClock::read(conn)?,
+            events: EventMark::read(conn)?,
             // The WAL is moved soon after opening, whatever is in it.
             wal_pages: WAL_MOVE_PAGES,
             scrub: match schema::get_meta(conn, schema::META_SCRUB)? {
@@ -141,7 +153,7 @@ impl Store {
     }
 
     fn transact(&mut self, units: &[Unit]) -> Result<Committed, Trouble> {
-        let Self { conn, tallies, options, reserve, .. } = self;
+        let Self { conn, tallies, options, reserve, home, .. } = self;
         let conn = conn.as_ref().ok_or(rusqlite::Error::InvalidQuery)?;
         let thorough = units.iter().flat_map(|u| &u.ops).any(|op| matches!(op, Op::Forget { .. }));
         if thorough {
@@ -153,8 +165,8 @@ impl Store {
         let mut checkpoints = false;
         let mut journal = Journal::new(conn);
         for unit in units {
-            tallies.age.advance(unit.at);
-            let mut applier = Applier::new(&mut journal, tallies, reserve, unit);
+            tallies.age.advance(unit.age, unit.at);
+            let mut applier = Applier::new(&mut journal, tallies, reserve, home, unit);
             for op in &unit.ops {
                 checkpoints |= matches!(op, Op::Checkpoint(_));
                 applier.apply(op)?;
@@ -162,15 +174,11 @@ impl Store {
             let answers = applier.finish()?;
             receipts.push(Receipt { unit: unit.id, answers });
         }
-        if !tallies.time_noted {
-            // From here on the time since then counts, however this run ends.
-            note_time(conn, tallies)?;
-            tallies.time_noted = true;
-        }
         if checkpoints {
             retention::after_checkpoint(conn, tallies)?;
         }
-        retention::cut_step(conn, tallies, DELETES_MAX)?;
+        let at = units.last().map_or(Wall::default(), |unit| unit.at);
+        retention::after_units(conn, tallies, at)?;
         let used_bytes = retention::hold_budget(conn, tallies, options.max_db)?;
         let committed = conn.prepare_cached("COMMIT")?.execute([]);
         committed.map_err(|error| Trouble { error, at_commit: true })?;
@@ -210,7 +218,8 @@ impl Store {
     }
 
     /// What can wait until nobody waits for the writer: moving the WAL into
-    /// the file, cutting the journal, giving pages back. One step of each.
+    /// the file, letting old changes and events go, giving pages back. One step
+    /// of each.
     /// Returns whether there is more to do.
     ///
     /// Failures are not told: nothing was promised, the WAL keeps what it
@@ -220,7 +229,7 @@ impl Store {
         let Some(conn) = self.conn.as_ref() else { return false };
         let before = pages_written(conn);
         let kept = self.tallies.clone();
-        if self.tallies.cut_to.is_some() && cut_alone(conn, &mut self.tallies).is_err() {
+        if retention::has_more(&self.tallies) && let_go_alone(conn, &mut self.tallies).is_err() {
             self.tallies = kept;
             if !conn.is_autocommit() {
                 // As above: what is not rolled back ends with the connection.
@@ -231,7 +240,7 @@ impl Store {
         let shrunk = give_back(conn).unwrap_or(false);
         self.tallies.wal_pages += pages_written(conn).saturating_sub(before);
         self.scrub_if_due();
-        moved && (shrunk || self.tallies.cut_to.is_some())
+        moved && (shrunk || retention::has_more(&self.tallies))
     }
 
     /// Moves the WAL into the file if enough is in it. False if that failed.
@@ -296,10 +305,10 @@ fn was_refused(conn: &Connection, error: &rusqlite::Error) -> bool {
     }
 }
 
-/// A step of cutting the journal, in a transaction of its own.
-fn cut_alone(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
+/// A step of letting go, in a transaction of its own.
+fn let_go_alone(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
     conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    retention::cut_step(conn, tallies, DELETES_MAX)?;
+    retention::go_on(conn, tallies)?;
     conn.prepare_cached("COMMIT")?.execute([]).map(drop)
 }
 
@@ -342,11 +351,6 @@ fn pages_written(conn: &Connection) -> u64 {
         )
     };
     if code == ffi::SQLITE_OK { u64::try_from(now).unwrap_or(0) } else { 0 }
-}
-
-/// What the ledger and the age of things need at an end or a checkpoint.
-pub(crate) fn note_time(conn: &Connection, tallies: &Tallies) -> rusqlite::Result<()> {
-    schema::put_meta(conn, schema::META_AGE, &tallies.age.to_text())
 }
 
 /// The ledger's two writes, with the count of time.

@@ -6,7 +6,11 @@
 //! is still to be done is kept in the file, so a crash in between forgets
 //! nothing but the time.
 //!
-//! Not forgotten: the present version, the ledger with the agent's last
+//! Events that were acked go as well, with their steps: they are history, and
+//! may hold what the old versions held.
+//!
+//! Not forgotten: the present version, events that are not acked, what work
+//! keeps by name (entries, steps of named scopes, timers, reviews), the ledger with the agent's last
 //! output, and databases put aside after damage ([`super::Home::leftovers`]).
 
 use rusqlite::Connection;
@@ -14,9 +18,10 @@ use rusqlite::Connection;
 use super::commit::{Scrub, Tallies};
 use super::load::{self, LoadError};
 use super::rows::{signed, unsigned};
+use super::work::raise;
 use super::{schema, verify};
 use crate::engines::state::Node;
-use crate::supervisor::io::CheckpointInfo;
+use crate::supervisor::io::{CheckpointInfo, EventState};
 
 /// Drops every version but the present one, of which there is a checkpoint;
 /// without one nothing is touched. With a path, only if an older version has
@@ -40,10 +45,24 @@ pub(crate) fn forget(
     let checkpoints = conn.execute("DELETE FROM checkpoints WHERE id <> ?1", [newest])?;
     conn.execute("DELETE FROM pins WHERE checkpoint <> ?1", [newest])?;
     let versions = conn.execute("DELETE FROM journal", [])?;
+    forget_acked(conn)?;
     schema::put_meta(conn, schema::META_SCRUB, "1")?;
     tallies.scrub = Scrub::Rewrite;
     tallies.cut_to = None;
     Ok((checkpoints as u64, versions as u64))
+}
+
+/// Drops acked events with their steps. The highest number is kept apart.
+fn forget_acked(conn: &Connection) -> rusqlite::Result<()> {
+    let newest: Option<i64> = conn.query_row("SELECT max(seq) FROM events", [], |r| r.get(0))?;
+    if let Some(newest) = newest {
+        raise(conn, schema::META_HIGHEST_EVENT, unsigned(newest))?;
+    }
+    let acked = format!("(SELECT seq FROM inbox WHERE state = {})", EventState::Acked.code());
+    for table in ["steps", "events", "inbox"] {
+        conn.execute(&format!("DELETE FROM {table} WHERE seq IN {acked}"), [])?;
+    }
+    Ok(())
 }
 
 /// Whether any older version that is kept has another value at that path than

@@ -134,6 +134,11 @@ impl Home {
         Ok(Self { dir: state_dir.join(agent), agent: agent.to_owned() })
     }
 
+    /// Another agent's, in the same state directory; none for what is no name.
+    pub(crate) fn neighbour(&self, agent: &str) -> Option<Self> {
+        Self::new(self.dir.parent()?, agent).ok()
+    }
+
     /// The agent's name.
     pub fn agent(&self) -> &str {
         &self.agent

@@ -2,8 +2,8 @@
 //!
 //! A row is written at the start and completed at the end; each half has its
 //! own checksum, so that the second is added without the first being read.
-//! The last output of an incarnation is kept apart, for the newest
-//! [`OUTPUTS_KEPT`] of them.
+//! The last output of an incarnation is kept apart, and so is which events it
+//! held, for the newest [`OUTPUTS_KEPT`] of them.
 
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::rows::{Sum, holds, int, lossy, signed, unsigned};
 use super::schema::{self, META_DAMAGED, META_HIGHEST_INCARNATION, META_OWN, META_RESTART};
-use crate::clock::Wall;
+use crate::clock::{Age, Wall};
 use crate::supervisor::io::{
     Boot, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, LastEnd, Origin,
     ProcessIdentity, RestartMemory,
 };
+use crate::supervisor::units::UNSTABLE_CRASHES;
+use crate::supervisor::work::Seq;
 
 /// Incarnations whose output is kept: at 64 KiB each, 6 MiB at most.
 pub const OUTPUTS_KEPT: u64 = 100;
@@ -40,6 +42,9 @@ pub struct IncarnationRow {
     pub release: Option<String>,
     /// How it ended; none while it runs.
     pub end: Option<IncarnationEnding>,
+    /// The events it held when it ended; none in lists, and when they are no
+    /// longer kept.
+    pub held: Vec<Seq>,
     /// A checksum does not hold: what is shown of it may be wrong.
     pub damaged: bool,
 }
@@ -163,6 +168,7 @@ pub(crate) fn end(conn: &Connection, at: Wall, end: &IncarnationEnd) -> rusqlite
         i64::from(end.class.is_crash()),
     ))?;
     keep_output(conn, id, &end.output)?;
+    keep_held(conn, id, &end.held)?;
     forget_old(conn, end.incarnation)
 }
 
@@ -178,12 +184,23 @@ fn keep_output(conn: &Connection, id: i64, output: &[u8]) -> rusqlite::Result<()
     .map(drop)
 }
 
+fn keep_held(conn: &Connection, id: i64, held: &[Seq]) -> rusqlite::Result<()> {
+    if held.is_empty() {
+        return Ok(());
+    }
+    let text = held.iter().map(Seq::to_string).collect::<Vec<_>>().join(" ");
+    let sum = Sum::of("held").int(id).text(&text).finish();
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO held (incarnation, events, sum) VALUES (?1, ?2, ?3)",
+    )?
+    .execute((id, text, sum))
+    .map(drop)
+}
+
 fn forget_old(conn: &Connection, newest: Incarnation) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM outputs WHERE incarnation <= ?1")?.execute([signed(
-        newest,
-    ) - signed(
-        OUTPUTS_KEPT,
-    )])?;
+    let old = signed(newest) - signed(OUTPUTS_KEPT);
+    conn.prepare_cached("DELETE FROM outputs WHERE incarnation <= ?1")?.execute([old])?;
+    conn.prepare_cached("DELETE FROM held WHERE incarnation <= ?1")?.execute([old])?;
     conn.prepare_cached("DELETE FROM incarnations WHERE id <= ?1")?
         .execute([signed(newest) - signed(INCARNATIONS_KEPT)])
         .map(drop)
@@ -197,25 +214,45 @@ fn span(ms: i64) -> Duration {
     Duration::from_millis(unsigned(ms))
 }
 
-/// Writes what the restart policy must not forget.
+/// Writes what the restart policy must not forget: numbers with a space
+/// between them, `-` for none. What came later stands behind.
 pub(crate) fn put_restart(conn: &Connection, memory: &RestartMemory) -> rusqlite::Result<()> {
-    let delay = memory.delay_left.map_or_else(|| "-".to_owned(), |d| d.as_millis().to_string());
-    let text = format!("{} {delay} {}", memory.crashes_in_row, memory.restarts);
+    let or_none = |number: Option<u128>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let mut text = format!(
+        "{} {} {} {} {}",
+        memory.crashes_in_row,
+        or_none(memory.delay_left.map(|delay| delay.as_millis())),
+        memory.restarts,
+        or_none(memory.before_loop.map(u128::from)),
+        u8::from(memory.rolled_back),
+    );
+    for crash in memory.crashes {
+        text.push_str(&format!(" {}", crash.millis()));
+    }
     schema::put_meta(conn, META_RESTART, &text)
 }
 
-/// Reads it; nothing remembered where there is none, or it is damaged.
+/// Reads it; nothing remembered where there is none, or it is damaged. An
+/// older adrt wrote the first three numbers only.
 pub(crate) fn restart(conn: &Connection) -> rusqlite::Result<RestartMemory> {
     let text = schema::get_meta(conn, META_RESTART)?.unwrap_or_default();
     let mut words = text.split(' ');
-    let crashes = words.next().and_then(|w| w.parse().ok());
+    let in_row = words.next().and_then(|w| w.parse().ok());
     let delay = words.next().and_then(|w| w.parse().ok()).map(Duration::from_millis);
     let restarts = words.next().and_then(|w| w.parse().ok());
+    let before_loop = words.next().and_then(|w| w.parse().ok());
+    let rolled_back = words.next() == Some("1");
+    let mut crashes = [Age::default(); UNSTABLE_CRASHES + 1];
+    for crash in &mut crashes {
+        *crash = Age::from_millis(words.next().and_then(|w| w.parse().ok()).unwrap_or(0));
+    }
     Ok(RestartMemory {
-        crashes_in_row: crashes.unwrap_or(0),
+        crashes_in_row: in_row.unwrap_or(0),
         delay_left: delay,
         restarts: restarts.unwrap_or(0),
-        ..RestartMemory::default()
+        before_loop,
+        rolled_back,
+        crashes,
     })
 }
 
@@ -284,7 +321,7 @@ pub(crate) fn list(
     rows.collect()
 }
 
-/// One incarnation with its output.
+/// One incarnation with its output and the events it held.
 pub(crate) fn one(conn: &Connection, id: u64) -> rusqlite::Result<Option<IncarnationRow>> {
     let sql = format!("SELECT {BEGIN_COLUMNS}, {END_COLUMNS} FROM incarnations WHERE id = ?1");
     let Some(mut row) = conn.query_row(&sql, [signed(id)], row_of).optional()? else {
@@ -297,7 +334,24 @@ pub(crate) fn one(conn: &Connection, id: u64) -> rusqlite::Result<Option<Incarna
         row.damaged |= !holds("outputs", output, 2);
         end.output = output.get_ref(1)?.as_bytes().ok().map(<[u8]>::to_vec);
     }
+    add_held(conn, &mut row)?;
     Ok(Some(row))
+}
+
+/// Which events it held. A reader may meet a file that has no such table.
+fn add_held(conn: &Connection, row: &mut IncarnationRow) -> rusqlite::Result<()> {
+    if !schema::has_table(conn, "held")? {
+        return Ok(());
+    }
+    let mut statement =
+        conn.prepare("SELECT incarnation, events, sum FROM held WHERE incarnation = ?1")?;
+    let mut rows = statement.query([signed(row.id)])?;
+    if let Some(held) = rows.next()? {
+        row.damaged |= !holds("held", held, 2);
+        let events = lossy(held, 1).unwrap_or_default();
+        row.held = events.split(' ').filter_map(|seq| seq.parse().ok()).collect();
+    }
+    Ok(())
 }
 
 /// Column at which the second half begins.
@@ -321,6 +375,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<IncarnationRow> {
         },
         release: lossy(row, 8),
         end: has_end.then(|| ending_of(row)),
+        held: Vec::new(),
         damaged,
     })
 }

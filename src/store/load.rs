@@ -13,7 +13,7 @@ use super::rows::{holds, signed, unsigned};
 use super::verify::{self, Damage, JOURNAL_COLUMNS, Verified, step};
 use crate::clock::Wall;
 use crate::engines::state::{Format, Limits, Node};
-use crate::supervisor::io::{CheckpointInfo, KeyHash, Restored, StoreFailure, WorkRestored};
+use crate::supervisor::io::{CheckpointInfo, KeyHash, Restored, StoreFailure};
 
 /// A change was accepted when it was made; the limit of today does not matter.
 const NO_LIMITS: Limits = Limits { max_state: usize::MAX };
@@ -53,6 +53,8 @@ impl Store {
         let mut warnings = self.verified.warnings.clone();
         let keys = keys(conn, self.tallies.age.millis(), &mut warnings)
             .map_err(|e| failure(Some(conn), 0, &e))?;
+        let work = super::work::restored(conn, &self.tallies, &mut warnings)
+            .map_err(|e| failure(Some(conn), 0, &e))?;
         let used_bytes = super::commit::used_bytes(conn).map_err(|e| failure(Some(conn), 0, &e))?;
         Ok(Restored {
             root,
@@ -63,7 +65,7 @@ impl Store {
             tail_bytes: self.verified.tail_bytes,
             keys,
             used_bytes,
-            work: WorkRestored::default(),
+            work,
             warnings,
         })
     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | 0 | somebody holds the agent |
 //! | 1 | what the file says (pid, kind, socket) is the holder's, and whole |
+//! | 2³² and on | a command does a step whose scope and name hash to it |
 //!
 //! So who holds it is never told from a stale file, nor from a pid that may
 //! belong to another by now, and asking never stands in a taker's way. The
@@ -32,6 +33,8 @@ use crate::clock;
 const BYTE_HELD: i64 = 0;
 /// The byte that says the file's content is the holder's.
 const BYTE_TOLD: i64 = 1;
+/// From here on each byte stands for the steps whose names hash to it.
+const BYTE_STEPS: i64 = 1 << 32;
 /// How often a look at a holder who has not said its name yet is repeated.
 const NAME_TRIES: u32 = 50;
 /// The pause between two looks.
@@ -214,6 +217,29 @@ pub fn holder(home: &Home) -> Option<Holder> {
         std::thread::sleep(PAUSE);
     }
     Some(Holder { pid: 0, kind: HolderKind::Run, socket: None })
+}
+
+/// That one process at a time does a step; it ends when it is dropped, and
+/// with the process, however that dies.
+#[derive(Debug)]
+pub struct StepLock(#[expect(dead_code, reason = "held open")] Option<File>);
+
+impl StepLock {
+    /// Takes it at once, or gives none: another process has it. Somebody who
+    /// may not write the file, a member of the group say, does without.
+    pub fn take(home: &Home, hash: u32) -> Option<Self> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(home.lock_path());
+        let Ok(file) = file else { return Some(Self(None)) };
+        match set_lock(&file, BYTE_STEPS + i64::from(hash), libc::F_WRLCK) {
+            Ok(true) => Some(Self(Some(file))),
+            Ok(false) => None,
+            Err(_) => Some(Self(None)),
+        }
+    }
 }
 
 fn read_content(file: &File) -> Vec<u8> {

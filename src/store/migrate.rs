@@ -10,9 +10,9 @@ use rusqlite::Connection;
 
 use super::failure::{OpenError, open_failure};
 use super::schema::{
-    APPLICATION_ID, META_MIN_WRITER, META_SCHEMA_SUM, STEPS, Step, get_meta, put_meta, schema_sum,
+    APPLICATION_ID, META_MIN_WRITER, META_SCHEMA_SUM, SCHEMA_VERSION, Step, get_meta, put_meta,
+    schema_sum,
 };
-use super::settings::settle;
 
 /// What a file says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,13 @@ pub(crate) struct Found {
     pub blank: bool,
     /// Its schema.
     pub schema: i32,
+}
+
+impl Found {
+    /// It has content, of a schema that this adrt brings up to date.
+    pub(crate) const fn is_old(&self) -> bool {
+        !self.blank && self.schema < SCHEMA_VERSION
+    }
 }
 
 /// A file that was just made.
@@ -121,17 +128,6 @@ pub(crate) fn migrate(
         apply(conn, step).map_err(failed)?;
     }
     Ok(done)
-}
-
-/// Looks, makes the settings, and brings the file up to date.
-pub(crate) fn prepare(
-    conn: &Connection,
-    beside: Option<&Path>,
-    in_memory: bool,
-) -> Result<Migrated, OpenError> {
-    let found = inspect(conn, STEPS, beside)?;
-    settle(conn, &found, in_memory)?;
-    migrate(conn, &found, STEPS, beside)
 }
 
 pub(crate) fn damaged(beside: Option<&Path>, what: &str) -> OpenError {

@@ -8,7 +8,7 @@
 //!   what damage means;
 //! - [`load`]: checkpoint + journal = the state;
 //! - [`commit`] with `ops`, `retention`, `forget` and `reserve`; [`writer`]: writing;
-//! - [`read`] with `past`, [`ledger`]: the command line's own read-only view;
+//! - [`read`] with `past`, [`ledger`], [`read_work`]: the command line's own read-only view;
 //! - [`backup`]: an agent in one file.
 //!
 //! Rules that hold throughout:
@@ -32,6 +32,7 @@ mod ops;
 mod past;
 mod raw;
 pub mod read;
+pub mod read_work;
 mod reserve;
 mod retention;
 mod rows;
@@ -40,6 +41,7 @@ pub mod schema;
 mod settings;
 mod verify;
 mod wal;
+mod work;
 pub mod writer;
 
 pub use backup::{BackupError, BackupInfo};
@@ -48,4 +50,5 @@ pub use home::{Home, HomeError, list};
 pub use lock::{Holder, HolderKind, Lock, LockError, holder};
 pub use open::{OnDamage, Options, Store};
 pub use read::{Change, ReadError, Reader, Snapshot};
+pub use read_work::{EventFilter, EventView, InboxSummary};
 pub use writer::{Command, Report, Writer};

@@ -23,9 +23,9 @@ use super::home::Home;
 use super::ledger;
 use super::raw::RawFile;
 use super::reserve::Reserve;
-use super::schema::{self, META_MOVED_TO};
+use super::schema::{self, META_MOVED_TO, STEPS};
 use super::verify::{self, Damage, Verified};
-use super::{install, migrate, salvage, wal};
+use super::{install, migrate, salvage, settings, wal};
 use crate::supervisor::io::{Boot, Origin, StoreFailure, StoreFailureKind};
 
 /// What to do when the database is damaged.
@@ -90,7 +90,7 @@ pub struct Store {
 }
 
 /// How many prepared statements are kept: all that the writer uses.
-const STATEMENTS_KEPT: usize = 48;
+const STATEMENTS_KEPT: usize = 96;
 
 impl Store {
     /// Opens the agent's database, making it if there is none, and checks all
@@ -239,17 +239,22 @@ impl Opened {
         let path = (!options.ephemeral).then_some(database.as_path());
         let copies = path.filter(|_| on_disk);
         let name_it = |error| with_dir(error, home);
-        let migrated = migrate::prepare(&conn, copies, options.ephemeral).map_err(name_it)?;
-        if let Some(to) = schema::get_meta(&conn, META_MOVED_TO).map_err(|e| at(home, &conn, &e))? {
+        let found = migrate::inspect(&conn, STEPS, copies).map_err(name_it)?;
+        settings::settle(&conn, &found, options.ephemeral).map_err(name_it)?;
+        if !found.blank
+            && let Some(to) =
+                schema::get_meta(&conn, META_MOVED_TO).map_err(|e| at(home, &conn, &e))?
+        {
             return Err(OpenError::Moved { to });
         }
-        let mut verified = verify::verify(&conn).map_err(|d| match d {
-            Damage::Structure(what) => damage(home, what),
-            Damage::Tail { version, last_sound } => {
-                OpenError::DamagedTail { dir: home.db_dir(), version, last_sound }
-            }
-            Damage::Failed(e) => at(home, &conn, &e),
-        })?;
+        if found.is_old() {
+            // Bringing it up to date is writing: not to a file that is
+            // damaged, and not behind a log that a power cut may take back.
+            verify::verify(&conn).map_err(|d| unsound(home, &conn, d))?;
+            make_last(&conn).map_err(|e| at(home, &conn, &e))?;
+        }
+        let migrated = migrate::migrate(&conn, &found, STEPS, copies).map_err(name_it)?;
+        let mut verified = verify::verify(&conn).map_err(|d| unsound(home, &conn, d))?;
         verified.warnings.splice(0..0, migrated.warnings);
         let tallies = Tallies::read(&conn, &verified).map_err(|e| at(home, &conn, &e))?;
         if !options.ephemeral {
@@ -258,6 +263,17 @@ impl Opened {
             keep_wal_at_close(&conn, false).map_err(|e| at(home, &conn, &e))?;
         }
         Ok(Self { conn, verified, tallies, made: migrated.made })
+    }
+}
+
+/// What damage means for the opening.
+fn unsound(home: &Home, conn: &Connection, damaged: Damage) -> OpenError {
+    match damaged {
+        Damage::Structure(what) => damage(home, what),
+        Damage::Tail { version, last_sound } => {
+            OpenError::DamagedTail { dir: home.db_dir(), version, last_sound }
+        }
+        Damage::Failed(e) => at(home, conn, &e),
     }
 }
 

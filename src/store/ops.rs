@@ -2,12 +2,13 @@
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::commit::{Tallies, begin, end, note_time};
+use super::commit::{Tallies, begin, end};
+use super::home::Home;
 use super::load::{self, LoadError};
 use super::reserve::Reserve;
 use super::retention;
 use super::rows::{Sum, signed};
-use super::{forget, ledger, schema, verify};
+use super::{forget, ledger, schema, verify, work};
 use crate::engines::state::Node;
 use crate::supervisor::io::{
     Answer, CheckpointInfo, CheckpointRef, CheckpointRow, JournalRow, KeyRow, Op, Unit,
@@ -47,6 +48,7 @@ pub(crate) struct Applier<'a, 'conn> {
     journal: &'a mut Journal<'conn>,
     tallies: &'a mut Tallies,
     reserve: &'a mut Reserve,
+    home: &'a Home,
     unit: &'a Unit,
     answers: Vec<Answer>,
     /// Sizes of the checkpoints made so far, in order.
@@ -60,10 +62,11 @@ impl<'a, 'conn> Applier<'a, 'conn> {
         journal: &'a mut Journal<'conn>,
         tallies: &'a mut Tallies,
         reserve: &'a mut Reserve,
+        home: &'a Home,
         unit: &'a Unit,
     ) -> Self {
         let (answers, made, keys) = (Vec::new(), Vec::new(), Vec::new());
-        Self { conn: journal.conn, journal, tallies, reserve, unit, answers, made, keys }
+        Self { conn: journal.conn, journal, tallies, reserve, home, unit, answers, made, keys }
     }
 
     pub(crate) fn apply(&mut self, op: &'a Op) -> rusqlite::Result<()> {
@@ -84,7 +87,7 @@ impl<'a, 'conn> Applier<'a, 'conn> {
             Op::Begin(start) => begin(self.conn, self.unit.at, start),
             Op::End(ended) => {
                 end(self.conn, self.unit.at, ended)?;
-                note_time(self.conn, self.tallies)
+                retention::note_time(self.conn, &mut self.tallies.age)
             }
             Op::Restart(memory) => ledger::put_restart(self.conn, memory),
             Op::LoadCheckpoint(which) => {
@@ -109,7 +112,11 @@ impl<'a, 'conn> Applier<'a, 'conn> {
                 self.answer(Answer::Reserve(there))
             }
             Op::Meta { name, value } => schema::put_meta(self.conn, name, value),
-            Op::Work(_) => Ok(()),
+            Op::Work(op) => {
+                let answer = work::apply(self.conn, self.tallies, self.home, self.unit, op)?;
+                self.answers.extend(answer.map(Answer::Work));
+                Ok(())
+            }
         }
     }
 
@@ -172,7 +179,7 @@ impl<'a, 'conn> Applier<'a, 'conn> {
             state_bytes,
         };
         put_checkpoint(self.conn, &info, self.tallies.age.millis(), &content)?;
-        note_time(self.conn, self.tallies)?;
+        retention::note_time(self.conn, &mut self.tallies.age)?;
         // A checkpoint of a version that no change made (a restored agent's first).
         self.tallies.version = self.tallies.version.max(row.version);
         self.tallies.shed_all = false;

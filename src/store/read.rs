@@ -328,7 +328,7 @@ impl Reader {
     /// The disk's refusal.
     pub fn check(&self) -> Result<Vec<String>> {
         self.within(|conn| {
-            let mut statement = conn.prepare("PRAGMA quick_check(20)")?;
+            let mut statement = conn.prepare("PRAGMA integrity_check(20)")?;
             let said = statement.query_map([], |r| r.get::<_, String>(0))?;
             let mut found: Vec<String> = said.collect::<rusqlite::Result<_>>()?;
             found.retain(|line| line != "ok");
@@ -345,13 +345,24 @@ impl Reader {
         })
     }
 
+    /// A number that is another whenever somebody has committed something
+    /// since it was asked for last.
+    ///
+    /// # Errors
+    /// The disk's refusal.
+    pub fn data_version(&self) -> Result<i64> {
+        self.conn
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .map_err(|error| told(Some(&self.conn), &error))
+    }
+
     /// The connection, for a backup.
     pub(crate) const fn connection(&self) -> &Connection {
         &self.conn
     }
 
     /// Runs a read in one transaction, so that all of it sees one moment.
-    fn within<T>(
+    pub(super) fn within<T>(
         &self,
         read: impl FnOnce(&Connection) -> std::result::Result<T, LoadError>,
     ) -> Result<T> {

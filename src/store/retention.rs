@@ -8,10 +8,14 @@
 //! "An hour", "a day" are of adrt's own count of time ([`AgeClock`]): a clock
 //! that jumps by years at its first NTP answer lets nothing go.
 //!
-//! Past the file's budget history goes first, in this order: old outputs of
-//! the ledger, checkpoints without labels and the journal before them down to
+//! Events and what else belongs to work: [`work`].
+//!
+//! Past the file's budget history goes first, in this order: acked events, old
+//! outputs of the ledger, checkpoints without labels and the journal before them down to
 //! two checkpoints, labelled ones. If that is not enough, the supervisor
 //! refuses writes; the store itself refuses none.
+
+pub(crate) mod work;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,7 +28,7 @@ use super::load::KEYS_KEPT;
 use super::rows::{Sum, holds, signed, unsigned};
 use super::schema::{self, META_AGE};
 use super::verify::CHECKPOINT_COLUMNS;
-use crate::clock::Wall;
+use crate::clock::{Age, Wall};
 
 /// The newest checkpoints that are always kept; the journal goes back to the
 /// oldest of them.
@@ -48,6 +52,26 @@ pub const KEYS_KEPT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Keys above [`KEYS_KEPT`] that may gather before they are deleted together.
 const KEYS_SLACK: u64 = 256;
 
+/// A table of what is remembered for a while: numbered without gaps, in the
+/// order of age.
+struct Remembered {
+    table: &'static str,
+    /// In the order of the checksum, the sum last; the number first.
+    columns: &'static str,
+    summed: usize,
+    /// Which of them is the age.
+    age_at: usize,
+}
+
+const KEYS: Remembered = Remembered {
+    table: "keys",
+    columns: "id, key, request, at, age, result, sum",
+    summed: 6,
+    age_at: 4,
+};
+const EVENT_IDS: Remembered =
+    Remembered { table: "event_ids", columns: "id, hash, seq, age, sum", summed: 4, age_at: 3 };
+
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -56,13 +80,19 @@ pub(crate) fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Counts time by the wall clock's steps between writes, none of them taken
-/// for more than a day: the time adrt ran, plus gaps of at most a day each.
+/// How long the count of time may go on without being written down: so much
+/// of it a power cut takes back.
+const NOTE_EVERY_MS: i64 = 60_000;
+
+/// adrt's own count of time, as the supervisor gives it with each unit, and
+/// when it was last written down. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct AgeClock {
     counted: i64,
-    /// The wall clock at the last step; none before the first.
-    last: Option<i64>,
+    /// The wall clock of the last unit; none before the first.
+    wall: Option<i64>,
+    /// The count that was written last since the file was opened.
+    noted: Option<i64>,
 }
 
 impl AgeClock {
@@ -70,20 +100,20 @@ impl AgeClock {
     pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
         let text = schema::get_meta(conn, META_AGE)?.unwrap_or_default();
         let mut words = text.split(' ').map(str::parse);
-        let newest = scan(conn)?.0.first().map(|entry| entry.age);
         Ok(match (words.next(), words.next()) {
-            (Some(Ok(counted)), Some(Ok(last))) => Self { counted, last: Some(last) },
+            (Some(Ok(counted)), Some(Ok(wall))) => Self { counted, wall: Some(wall), noted: None },
             // Lost: nothing gets older than the newest checkpoint says.
-            _ => Self { counted: newest.unwrap_or(0), last: None },
+            _ => {
+                let newest = scan(conn)?.0.first().map(|entry| entry.age);
+                Self { counted: newest.unwrap_or(0), ..Self::default() }
+            }
         })
     }
 
-    /// It is now this late.
-    pub(crate) fn advance(&mut self, at: Wall) {
-        if let Some(last) = self.last {
-            self.counted += at.millis().saturating_sub(last).clamp(0, DAY_MS);
-        }
-        self.last = Some(at.millis());
+    /// A unit of that age comes, the wall clock being at that.
+    pub(crate) fn advance(&mut self, age: Age, wall: Wall) {
+        self.counted = self.counted.max(signed(age.millis()));
+        self.wall = Some(wall.millis());
     }
 
     /// Milliseconds counted.
@@ -91,10 +121,29 @@ impl AgeClock {
         self.counted
     }
 
-    /// For the file.
-    pub(crate) fn to_text(self) -> String {
-        format!("{} {}", self.counted, self.last.unwrap_or(0))
+    /// The count, and the wall clock that goes with it.
+    pub(crate) fn stand(self) -> (Age, Option<Wall>) {
+        (Age::from_millis(unsigned(self.counted)), self.wall.map(Wall::from_millis))
     }
+
+    /// Whether it is to be written down: at the first write after opening,
+    /// from when on the time counts however this run ends, and then now and
+    /// then.
+    pub(crate) fn is_due(self) -> bool {
+        self.noted.is_none_or(|noted| self.counted - noted >= NOTE_EVERY_MS)
+    }
+
+    /// For the file.
+    fn note(&mut self) -> String {
+        self.noted = Some(self.counted);
+        format!("{} {}", self.counted, self.wall.unwrap_or(0))
+    }
+}
+
+/// Writes adrt's own count of time, with the wall clock.
+pub(crate) fn note_time(conn: &Connection, age: &mut AgeClock) -> rusqlite::Result<()> {
+    let text = age.note();
+    schema::put_meta(conn, META_AGE, &text)
 }
 
 /// What retention looks at.
@@ -225,50 +274,98 @@ fn cut(conn: &Connection, to: i64) -> rusqlite::Result<u64> {
     Ok(deleted as u64)
 }
 
-/// Deletes keys above their number, some at a time.
+/// Deletes keys and ids of events above their number, some at a time.
 pub(crate) fn cut_keys(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
-    let count = tallies.next_key.saturating_sub(tallies.first_key);
-    if count < KEYS_KEPT + KEYS_SLACK {
-        return Ok(());
-    }
-    let first = tallies.next_key - KEYS_KEPT;
-    delete_keys_before(conn, tallies, first.min(tallies.first_key + DELETES_MAX))
+    let Tallies { first_key, next_key, first_event_id, next_event_id, .. } = tallies;
+    KEYS.cut(conn, first_key, *next_key)?;
+    EVENT_IDS.cut(conn, first_event_id, *next_event_id)
 }
 
-/// Deletes keys past their age. They were written in the order of their age.
+/// Deletes keys and ids of events past their age.
 fn age_keys(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
     let oldest = tallies.age.millis().saturating_sub(millis(KEYS_KEPT_AGE));
-    let young: Option<i64> = {
-        let mut statement = conn.prepare_cached(
-            "SELECT id, key, request, at, age, result, sum FROM keys ORDER BY id LIMIT ?1",
-        )?;
-        let mut rows = statement.query([signed(DELETES_MAX)])?;
-        let mut after_old = None;
-        while let Some(row) = rows.next()? {
-            let id: i64 = row.get(0)?;
-            if !holds("keys", row, 6) || row.get::<_, i64>(4)? >= oldest {
-                break;
-            }
-            after_old = Some(id + 1);
+    let Tallies { first_key, next_key, first_event_id, next_event_id, .. } = tallies;
+    KEYS.age(conn, first_key, *next_key, oldest)?;
+    EVENT_IDS.age(conn, first_event_id, *next_event_id, oldest)
+}
+
+impl Remembered {
+    fn cut(&self, conn: &Connection, first: &mut u64, next: u64) -> rusqlite::Result<()> {
+        if next.saturating_sub(*first) < KEYS_KEPT + KEYS_SLACK {
+            return Ok(());
         }
-        after_old
-    };
-    match young {
-        Some(first) => delete_keys_before(conn, tallies, unsigned(first)),
-        None => Ok(()),
+        self.delete_before(conn, first, next, (next - KEYS_KEPT).min(*first + DELETES_MAX))
+    }
+
+    fn age(
+        &self,
+        conn: &Connection,
+        first: &mut u64,
+        next: u64,
+        oldest: i64,
+    ) -> rusqlite::Result<()> {
+        let after_old = {
+            let Self { table, columns, .. } = self;
+            let sql = format!("SELECT {columns} FROM {table} ORDER BY id LIMIT ?1");
+            let mut statement = conn.prepare_cached(&sql)?;
+            let mut rows = statement.query([signed(DELETES_MAX)])?;
+            let mut after_old = None;
+            while let Some(row) = rows.next()? {
+                let id: i64 = row.get(0)?;
+                let sound = holds(table, row, self.summed);
+                if !sound || row.get::<_, i64>(self.age_at)? >= oldest {
+                    break;
+                }
+                after_old = Some(id + 1);
+            }
+            after_old
+        };
+        match after_old {
+            Some(to) => self.delete_before(conn, first, next, unsigned(to)),
+            None => Ok(()),
+        }
+    }
+
+    fn delete_before(
+        &self,
+        conn: &Connection,
+        first: &mut u64,
+        next: u64,
+        to: u64,
+    ) -> rusqlite::Result<()> {
+        // The last one always stays: its number tells the next one's.
+        let to = to.min(next.saturating_sub(1));
+        let sql = format!("DELETE FROM {} WHERE id < ?1", self.table);
+        conn.prepare_cached(&sql)?.execute([signed(to)])?;
+        *first = (*first).max(to);
+        Ok(())
     }
 }
 
-fn delete_keys_before(
+/// What every transaction lets go, and now and then what the passing of time
+/// makes old. At most [`DELETES_MAX`] changes and events.
+pub(crate) fn after_units(
     conn: &Connection,
     tallies: &mut Tallies,
-    first: u64,
+    at: Wall,
 ) -> rusqlite::Result<()> {
-    // The last one always stays: its number tells the next one's.
-    let first = first.min(tallies.next_key.saturating_sub(1));
-    conn.prepare_cached("DELETE FROM keys WHERE id < ?1")?.execute([signed(first)])?;
-    tallies.first_key = tallies.first_key.max(first);
-    Ok(())
+    if tallies.age.is_due() {
+        note_time(conn, &mut tallies.age)?;
+        age_keys(conn, tallies)?;
+        work::settled_reviews(conn, tallies, at)?;
+    }
+    go_on(conn, tallies)
+}
+
+/// A step of what is let go in steps.
+pub(crate) fn go_on(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
+    let cut = cut_step(conn, tallies, DELETES_MAX)?;
+    work::pass(conn, tallies, DELETES_MAX.saturating_sub(cut))
+}
+
+/// Whether there is more to let go at once.
+pub(crate) const fn has_more(tallies: &Tallies) -> bool {
+    tallies.cut_to.is_some() || tallies.events.more
 }
 
 /// `checkpoints prune`: all in one transaction, since somebody waits for the
@@ -298,6 +395,9 @@ pub(crate) fn hold_budget(
     max_db: u64,
 ) -> rusqlite::Result<u64> {
     let mut used = used_bytes(conn)?;
+    if used > max_db {
+        used = work::shed(conn, tallies, max_db)?;
+    }
     if used <= max_db || tallies.shed_all {
         return Ok(used);
     }

@@ -107,14 +107,24 @@ impl Sum {
 /// Whether a row's checksum holds: `columns` first columns of the row, in the
 /// order in which they were summed, and the stored sum right after them.
 pub(crate) fn holds(table: &str, row: &rusqlite::Row<'_>, columns: usize) -> bool {
+    holds_from(table, row, 0, columns)
+}
+
+/// The same for a row that begins at some column of a join.
+pub(crate) fn holds_from(
+    table: &str,
+    row: &rusqlite::Row<'_>,
+    first: usize,
+    columns: usize,
+) -> bool {
     let mut sum = Sum::of(table);
-    for column in 0..columns {
+    for column in first..first + columns {
         match row.get_ref(column) {
             Ok(value) => sum = sum.value(value),
             Err(_) => return false,
         }
     }
-    matches!(row.get_ref(columns), Ok(ValueRef::Integer(stored)) if stored == sum.finish())
+    matches!(row.get_ref(first + columns), Ok(ValueRef::Integer(stored)) if stored == sum.finish())
 }
 
 /// An integer column of a row that may be damaged.

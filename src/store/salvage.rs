@@ -5,7 +5,8 @@
 //!
 //! *Salvage* takes over every row whose checksum holds, as far as the state
 //! can be made from them; the next version is the highest ever seen + 1, so
-//! that no version stands for two states. *Fresh* takes over only what keeps
+//! that no version stands for two states. An event of which only the content is
+//! sound becomes a dead letter. *Fresh* takes over only what keeps
 //! numbers from being given twice.
 
 use rusqlite::types::Value;
@@ -17,11 +18,15 @@ use super::migrate::BLANK;
 use super::open::{Options, connect, harden};
 use super::rows::{Sum, holds, signed, unsigned};
 use super::schema::{
-    self, META_DAMAGED, META_HIGHEST_CHECKPOINT, META_HIGHEST_INCARNATION, META_HIGHEST_VERSION,
-    META_MIN_WRITER, META_SCHEMA_SUM, META_SCRUB, STEPS,
+    self, META_DAMAGED, META_HIGHEST_CHECKPOINT, META_HIGHEST_EVENT, META_HIGHEST_INCARNATION,
+    META_HIGHEST_POST, META_HIGHEST_REVIEW, META_HIGHEST_VERSION, META_MIN_WRITER, META_SCHEMA_SUM,
+    META_SCRUB, STEPS,
 };
 use super::verify::{self, Damage};
-use super::{install, settings};
+use super::work::rows::{KV_COLUMNS, POST_COLUMNS, REVIEW_COLUMNS, TIMER_COLUMNS};
+use super::{install, settings, work};
+use crate::clock::Age;
+use crate::supervisor::io::{EventState, EventStatus};
 
 /// Builds a new database of what is sound in the damaged one. Returns what
 /// the operator should know.
@@ -98,6 +103,9 @@ struct Numbers {
     version: u64,
     checkpoint: u64,
     incarnation: u64,
+    event: u64,
+    post: u64,
+    review: u64,
 }
 
 impl Numbers {
@@ -114,6 +122,10 @@ impl Numbers {
                 .max(highest("SELECT max(version) FROM incarnations", META_HIGHEST_VERSION)),
             checkpoint: highest("SELECT max(id) FROM checkpoints", META_HIGHEST_CHECKPOINT),
             incarnation: highest("SELECT max(id) FROM incarnations", META_HIGHEST_INCARNATION),
+            event: highest("SELECT max(seq) FROM events", META_HIGHEST_EVENT)
+                .max(highest("SELECT max(seq) FROM inbox", META_HIGHEST_EVENT)),
+            post: highest("SELECT max(id) FROM posts", META_HIGHEST_POST),
+            review: highest("SELECT max(id) FROM reviews", META_HIGHEST_REVIEW),
         }
     }
 }
@@ -135,7 +147,22 @@ const TABLES: &[Table] = &[
     Table { name: "snapshots", key: "id", columns: "id, content, sum", summed: 2 },
     Table { name: "pins", key: "incarnation", columns: "incarnation, checkpoint, sum", summed: 2 },
     Table { name: "keys", key: "id", columns: "id, key, request, at, age, result, sum", summed: 6 },
+    Table { name: "held", key: "incarnation", columns: "incarnation, events, sum", summed: 2 },
+    Table { name: "events", key: "seq", columns: "seq, at, type, body, sum", summed: 4 },
+    Table { name: "inbox", key: "seq", columns: INBOX_COLUMNS, summed: 12 },
+    Table { name: "event_ids", key: "id", columns: "id, hash, seq, age, sum", summed: 4 },
+    Table { name: "steps", key: "id", columns: STEPS_COLUMNS, summed: 9 },
+    Table { name: "kv", key: "id", columns: KV_COLUMNS, summed: 4 },
+    Table { name: "timers", key: "id", columns: TIMER_COLUMNS, summed: 7 },
+    Table { name: "posts", key: "id", columns: POST_COLUMNS, summed: 5 },
+    Table { name: "reviews", key: "id", columns: REVIEW_COLUMNS, summed: 13 },
 ];
+const INBOX_COLUMNS: &str =
+    "seq, state, place, due, born, attempt, deaths, nacks, holder, version, wait, reason, sum";
+const STEPS_COLUMNS: &str =
+    "seq, named, name, state, attempt, ikey, input_hash, outcome, review, sum";
+/// What a dead letter says of which nothing is known but itself.
+const STATUS_LOST: &str = "how far it was is lost: that row of the database was damaged";
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -162,7 +189,43 @@ fn fill(old: &Connection, new: &Connection) -> rusqlite::Result<Counts> {
         take_over(old, new, table, &mut counts)?;
     }
     take_over_incarnations(old, new, &mut counts)?;
+    join_work(new, &mut counts)?;
     Ok(counts)
+}
+
+/// Events whose half is lost. One without its content is nothing any more;
+/// one of which it is not known how far it was may have been done or not, so a
+/// person has to say: it becomes a dead letter.
+fn join_work(new: &Connection, counts: &mut Counts) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM inbox WHERE seq NOT IN (SELECT seq FROM events)",
+        "DELETE FROM steps WHERE seq <> 0 AND seq NOT IN (SELECT seq FROM events)",
+    ] {
+        counts.lost += new.execute(sql, [])? as u64;
+    }
+    let mut select =
+        new.prepare("SELECT seq FROM events WHERE seq NOT IN (SELECT seq FROM inbox)")?;
+    let lost = select.query_map([], |r| r.get(0))?;
+    for seq in lost.collect::<rusqlite::Result<Vec<i64>>>()? {
+        work::insert_status(
+            new,
+            &EventStatus {
+                seq: unsigned(seq),
+                state: EventState::Dead,
+                place: Age::default(),
+                due: Age::default(),
+                born: Age::default(),
+                attempt: 0,
+                deaths: 0,
+                nacks: 0,
+                holder: 0,
+                version: 0,
+                wait: None,
+                reason: Some(STATUS_LOST.into()),
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// Reads a table from both ends: a broken page in the middle hides what is
@@ -289,6 +352,9 @@ fn finish(new: &Connection, numbers: &Numbers) -> rusqlite::Result<()> {
         (META_HIGHEST_VERSION, numbers.version),
         (META_HIGHEST_CHECKPOINT, numbers.checkpoint),
         (META_HIGHEST_INCARNATION, numbers.incarnation),
+        (META_HIGHEST_EVENT, numbers.event),
+        (META_HIGHEST_POST, numbers.post),
+        (META_HIGHEST_REVIEW, numbers.review),
     ] {
         if number > 0 {
             schema::put_meta(new, name, &number.to_string())?;

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use super::rows::Sum;
 
 /// The schema this adrt writes.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 /// "adrt", in the file's header.
 pub const APPLICATION_ID: i32 = 0x6164_7274;
 
@@ -33,7 +33,8 @@ pub struct Step {
 }
 
 /// All steps, oldest first.
-pub const STEPS: &[Step] = &[Step { to: 1, additive: false, sql: V1 }];
+pub const STEPS: &[Step] =
+    &[Step { to: 1, additive: false, sql: V1 }, Step { to: 2, additive: true, sql: V2 }];
 
 /// Schema 1. Why it is so:
 /// - `journal` is appended to at its end and has no index: one change makes
@@ -90,6 +91,77 @@ CREATE TABLE keys (
 ) STRICT;
 ";
 
+/// Schema 2: work. Why it is so:
+/// - an event is in two rows: `events` holds what never changes, and is
+///   appended to; `inbox` holds how far it is, and is updated in place, however
+///   large the event;
+/// - the order of pending events is an index over those alone, so it is as
+///   long as what waits, not as what ever came; the same for dead letters and
+///   for what is parked;
+/// - `event_ids` outlives the events: a second one with the same id is known
+///   even when the first has been let go;
+/// - a step's scope is `seq` for an event's and `named` for another, the other
+///   one being 0 or empty, so that both are in one index;
+/// - `posts` and `reviews` give no number twice: AUTOINCREMENT would do that
+///   with a table that has no checksum, so the highest are in `meta`;
+/// - `held` tells which events an incarnation held when it ended.
+const V2: &str = "
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT;
+CREATE INDEX events_type ON events (type, seq);
+CREATE TABLE inbox (
+    seq INTEGER PRIMARY KEY, state INTEGER NOT NULL, place INTEGER NOT NULL,
+    due INTEGER NOT NULL, born INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    deaths INTEGER NOT NULL, nacks INTEGER NOT NULL, holder INTEGER NOT NULL,
+    version INTEGER NOT NULL, wait TEXT, reason TEXT, sum INTEGER NOT NULL
+) STRICT;
+CREATE INDEX inbox_pending ON inbox (place, seq) WHERE state = 0;
+CREATE INDEX inbox_parked ON inbox (wait) WHERE state = 1;
+CREATE INDEX inbox_dead ON inbox (seq) WHERE state = 3;
+CREATE TABLE event_ids (
+    id INTEGER PRIMARY KEY, hash BLOB NOT NULL, seq INTEGER NOT NULL, age INTEGER NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE steps (
+    id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, named TEXT NOT NULL, name TEXT NOT NULL,
+    state INTEGER NOT NULL, attempt INTEGER NOT NULL, ikey TEXT NOT NULL, input_hash TEXT,
+    outcome TEXT, review INTEGER, sum INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX steps_key ON steps (seq, named, name);
+CREATE INDEX steps_open ON steps (id) WHERE state = 0;
+
+CREATE TABLE kv (
+    id INTEGER PRIMARY KEY, ns TEXT NOT NULL, key TEXT NOT NULL, json TEXT, bytes BLOB,
+    sum INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX kv_key ON kv (ns, key);
+
+CREATE TABLE timers (
+    id TEXT PRIMARY KEY NOT NULL, due_age INTEGER, due_wall INTEGER, every INTEGER, cron TEXT,
+    type TEXT NOT NULL, event TEXT NOT NULL, sum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE posts (
+    id INTEGER PRIMARY KEY, target TEXT NOT NULL, token TEXT NOT NULL, event TEXT NOT NULL,
+    delay_ms INTEGER NOT NULL, sum INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE reviews (
+    id INTEGER PRIMARY KEY, key TEXT, prompt TEXT NOT NULL, options TEXT, default_to TEXT NOT NULL,
+    expires INTEGER, count INTEGER NOT NULL, asked INTEGER NOT NULL, status TEXT NOT NULL,
+    answer TEXT, made_by TEXT, note TEXT, settled INTEGER, sum INTEGER NOT NULL
+) STRICT;
+CREATE INDEX reviews_key ON reviews (key) WHERE key IS NOT NULL;
+CREATE INDEX reviews_pending ON reviews (id) WHERE status = 'pending';
+
+CREATE TABLE held (
+    incarnation INTEGER PRIMARY KEY, events TEXT NOT NULL, sum INTEGER NOT NULL
+) STRICT;
+";
+
 /// Names of our own rows in `meta` start so; settings of the supervisor don't.
 pub(crate) const META_OWN: &str = "adrt.";
 /// The oldest schema whose adrt may write the file.
@@ -103,6 +175,12 @@ pub(crate) const META_HIGHEST_INCARNATION: &str = "adrt.highest_incarnation";
 /// Checksum of the tables' definitions: a bit flipped in one of them may give
 /// another table that is no less valid.
 pub(crate) const META_SCHEMA_SUM: &str = "adrt.schema_sum";
+/// The highest number of an event ever given, where the tables no longer tell.
+pub(crate) const META_HIGHEST_EVENT: &str = "adrt.highest_event";
+/// The highest number of a post ever given.
+pub(crate) const META_HIGHEST_POST: &str = "adrt.highest_post";
+/// The highest number of a review ever given.
+pub(crate) const META_HIGHEST_REVIEW: &str = "adrt.highest_review";
 /// What the restart policy remembers.
 pub(crate) const META_RESTART: &str = "adrt.restart";
 /// Where the agent was moved to.
@@ -128,6 +206,13 @@ pub(crate) fn schema_sum(conn: &Connection) -> rusqlite::Result<String> {
         }
     }
     Ok(sum.finish().to_string())
+}
+
+/// Whether the file has that table: one of an older schema, opened for
+/// reading, may not.
+pub(crate) fn has_table(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
+        .exists([name])
 }
 
 /// A setting of `meta`; none if it is not there or its checksum does not hold.

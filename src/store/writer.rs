@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::open::Store;
-use crate::supervisor::io::{Committed, Op, Restored, StoreFailure, Unit};
+use crate::supervisor::io::{Committed, KvValue, Op, Restored, StoreFailure, Unit, WorkOp};
 
 /// Units in one transaction, at most: more than the supervisor lets wait for
 /// a commit, so that one sync answers all of it.
@@ -222,6 +222,7 @@ fn weight(unit: &Unit) -> usize {
             Op::Checkpoint(row) => row.root.text_len(),
             Op::End(end) => end.output.len(),
             Op::Key(row) => row.result.len(),
+            Op::Work(op) => weight_of_work(op),
             Op::Pin { .. }
             | Op::RecallKey { .. }
             | Op::Begin(_)
@@ -231,8 +232,38 @@ fn weight(unit: &Unit) -> usize {
             | Op::Prune { .. }
             | Op::Forget { .. }
             | Op::RebuildReserve
-            | Op::Meta { .. }
-            | Op::Work(_) => 0,
+            | Op::Meta { .. } => 0,
         })
         .sum()
+}
+
+fn weight_of_work(op: &WorkOp) -> usize {
+    match op {
+        WorkOp::Arrive(arrival) => arrival.body.len(),
+        WorkOp::Step(row) => row.outcome.as_ref().map_or(0, |outcome| outcome.len()),
+        WorkOp::KvPut(row) => match &row.value {
+            KvValue::Json(text) => text.len(),
+            KvValue::Bytes(bytes) => bytes.len(),
+        },
+        WorkOp::Post(row) => row.event.len(),
+        WorkOp::Timer(row) => row.event.len(),
+        WorkOp::Status(_)
+        | WorkOp::Drop { .. }
+        | WorkOp::Fetch(_)
+        | WorkOp::Unpark { .. }
+        | WorkOp::LookEvent { .. }
+        | WorkOp::Reopen { .. }
+        | WorkOp::History(_)
+        | WorkOp::ForgetSteps { .. }
+        | WorkOp::LookStep(_)
+        | WorkOp::KvDelete { .. }
+        | WorkOp::KvGet { .. }
+        | WorkOp::KvList(_)
+        | WorkOp::DropTimer { .. }
+        | WorkOp::DropPost { .. }
+        | WorkOp::FetchPosts { .. }
+        | WorkOp::LookAgent { .. }
+        | WorkOp::Review(_)
+        | WorkOp::LookReview(_) => 0,
+    }
 }

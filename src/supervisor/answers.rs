@@ -2,16 +2,18 @@
 
 use super::apply::{self, Applied, Context};
 use super::book::Doc;
+use super::draft::{Known, patches};
 use super::greeting;
-use super::io::{Answer, CheckpointInfo, Effect};
+use super::io::{Answer, CheckpointInfo, Effect, Fetched, WorkAnswer, WorkOp};
 use super::keys;
 use super::machine::{Machine, Phase};
 use super::outbox::Text;
-use super::queue::{Body, Flight, Origin, Waiting, Work};
+use super::queue::{Body, Flight, Origin, Own, Waiting, Work};
 use super::records;
+use super::shown;
 use crate::engines::state::{Format, Node, merge_diff};
 use crate::protocol::error::{Kind, WireError};
-use crate::protocol::message::{Request, WriteOp};
+use crate::protocol::message::{Request, Write, WriteOp};
 use crate::protocol::reply;
 
 impl Machine {
@@ -26,6 +28,11 @@ impl Machine {
             None => self.apply_work(&origin, &work),
         };
         let applied = applied.unwrap_or_else(|error| Applied::answer(Body::Error(error)));
+        let mut applied = applied;
+        // A request that failed runs alone: nothing but itself is to fail it.
+        if !second_try || matches!(work, Work::Own(_)) {
+            self.hand_out_with(&work, &mut applied);
+        }
         let mut flight = Flight {
             origin,
             work,
@@ -39,6 +46,9 @@ impl Machine {
             before,
             key: applied.key,
             barrier: applied.barrier,
+            ids: applied.ids,
+            follow: applied.follow,
+            progress: applied.progress,
         };
         if applied.changed {
             flight.after = self.book.as_ref().map(|book| book.doc.clone());
@@ -48,25 +58,43 @@ impl Machine {
     }
 
     fn apply_work(&mut self, origin: &Origin, work: &Work) -> Result<Applied, WireError> {
+        match work {
+            Work::Answered(body) => return Ok(Applied::answer(body.clone())),
+            Work::Request(Request::Initialize(initialize)) => {
+                self.subscribe(origin, initialize.events.as_ref(), initialize.checkpoint_every);
+                return Ok(Applied::answer(Body::Text(self.greeting(initialize))));
+            }
+            Work::Request(Request::Subscribe(wanted)) => {
+                self.subscribe(origin, Some(wanted), None);
+                return Ok(Applied::answer(Body::Nothing));
+            }
+            Work::Request(Request::EventNext { wait }) => return self.event_next(*wait),
+            Work::Request(_) | Work::Restore { .. } | Work::Informed { .. } | Work::Own(_) => {}
+        }
+        if let Work::Own(Own::Source(_)) = work {
+            self.source_applied();
+        }
         let context = self.context(origin);
-        if let Work::Request(Request::Initialize(initialize)) = work {
-            return Ok(Applied::answer(Body::Text(self.greeting(initialize))));
-        }
-        if let Work::Answered(body) = work {
-            return Ok(Applied::answer(body.clone()));
-        }
+        let timers = self.timer_now();
         let Some(book) = &mut self.book else {
             return Err(WireError::new(Kind::Internal, "the state is not restored yet"));
         };
         match work {
-            Work::Own(own) => Ok(records::apply(book, own, &context)),
+            Work::Own(own) => Ok(records::apply(book, own, timers, &context)),
             Work::Answered(body) => Ok(Applied::answer(body.clone())),
             Work::Restore { restore, info, root } => {
-                apply::restore_loaded(book, restore, info.id, root, &context)
+                apply::restore_loaded(book, restore, info, root, &context)
             }
+            Work::Informed { write, known } => apply::write(book, write, known, &context),
             Work::Request(request) => match request {
                 Request::StateGet { path } => apply::get(&book.doc, path.as_deref()),
-                Request::Write(write) => apply::write(book, write, &context),
+                Request::Write(write) => {
+                    match apply::ask_first(book, write, &self.desk.agents, &context)? {
+                        Some(first) => Ok(first),
+                        None => apply::write(book, write, &Known::default(), &context),
+                    }
+                }
+                Request::Look(look) => Ok(apply::look(look)),
                 Request::CheckpointList { limit } => Ok(apply::list(*limit)),
                 Request::CheckpointRestore(restore) => apply::restore(book, restore, &context),
                 Request::CheckpointPrune { keep, all } => apply::prune(*keep, *all),
@@ -74,6 +102,8 @@ impl Machine {
                 Request::RunFinish { result } => Ok(apply::finish(result.as_deref())),
                 // Handled where they come in.
                 Request::Initialize(_)
+                | Request::Subscribe(_)
+                | Request::EventNext { .. }
                 | Request::Ready { .. }
                 | Request::Heartbeat(_)
                 | Request::Log(_)
@@ -86,14 +116,28 @@ impl Machine {
         }
     }
 
-    fn context(&self, origin: &Origin) -> Context {
+    pub(super) fn context(&mut self, origin: &Origin) -> Context {
         let (incarnation, by) = match origin {
             Origin::Agent { incarnation, .. } => (*incarnation, "agent"),
             Origin::Operator { .. } => (self.live_incarnation().unwrap_or(0), "operator"),
             Origin::Own => (self.incarnation, "adrt"),
         };
         let memory = self.restarts.memory();
-        Context { incarnation, by, now: self.now, memory, limits: self.limits() }
+        let wanted = self.live.as_ref().and_then(|live| live.checkpoint_every);
+        Context {
+            incarnation,
+            by,
+            now: self.now,
+            memory,
+            limits: self.limits(),
+            agent: self.agent.clone(),
+            age: self.age(),
+            events: self.setup.events,
+            checkpoint_every: self.setup.checkpoint_every.or(wanted),
+            inbox_full: self.inbox_is_full(),
+            time_zone: self.time_zone.clone(),
+            seed: self.names.u64(..),
+        }
     }
 
     fn greeting(&self, initialize: &crate::protocol::message::Initialize) -> Text {
@@ -112,6 +156,7 @@ impl Machine {
                 safe_mode: self.restarts.is_loop(),
                 doc: &book.doc,
                 checkpoint: book.last_checkpoint(),
+                agenda: &book.doc.agenda,
                 max_frame: self.setup.max_frame,
                 max_state: self.setup.max_state,
                 max_inflight: self.setup.max_inflight,
@@ -122,7 +167,7 @@ impl Machine {
     /// Whether a live agent must be told that somebody else changed its state.
     fn tells_the_agent(&self, origin: &Origin, work: &Work) -> bool {
         matches!(origin, Origin::Operator { .. })
-            && matches!(work, Work::Request(Request::Write(_)))
+            && matches!(work, Work::Request(Request::Write(_)) | Work::Informed { .. })
             && matches!(self.phase, Phase::Running)
     }
 
@@ -138,8 +183,13 @@ impl Machine {
             // It was pruned in between: then the request is a new one.
             return self.ask_again(flight);
         }
+        if let Body::Informs { write, questions } = flight.body {
+            flight.body = Body::Nothing;
+            return self.informed(flight, write, questions);
+        }
         let answers = std::mem::take(&mut flight.answers);
         self.note_checkpoints(&answers);
+        self.note_work(&flight, &answers);
         if let Some(before) = flight.before.take()
             && !matches!(flight.body, Body::Error(_))
         {
@@ -148,16 +198,100 @@ impl Machine {
         self.note_own(&flight, &answers);
         self.note_greeting(&flight);
         self.answer_body(&flight.origin, flight.body, &answers);
+        self.follow_up(flight.follow);
+        if flight.progress {
+            self.got_on();
+        }
+    }
+
+    /// What a write had to know is here: its second half takes the place of
+    /// the first, before all that waits.
+    fn informed(&mut self, flight: Flight, write: Write, questions: Vec<WorkOp>) {
+        let answers = flight.answers.into_iter().filter_map(|answer| match answer {
+            Answer::Work(answer) => Some(answer),
+            Answer::Checkpoint(_)
+            | Answer::Recalled(_)
+            | Answer::Loaded(_)
+            | Answer::Checkpoints(_)
+            | Answer::Removed { .. }
+            | Answer::Reserve(_) => None,
+        });
+        let known = Known::new(questions, answers);
+        let there = known.agents().filter(|(_, exists)| *exists);
+        self.desk.agents.extend(there.map(|(name, _)| Box::from(name)));
+        self.queue.push_front(Waiting {
+            origin: flight.origin,
+            work: Work::Informed { write, known },
+            second_try: flight.second_try,
+            size: flight.size,
+        });
+    }
+
+    /// What was read of the work takes its place in memory.
+    fn note_work(&mut self, flight: &Flight, answers: &[Answer]) {
+        if let Work::Own(own) = &flight.work {
+            self.desk_is_done(own, true);
+        }
+        for answer in answers {
+            match answer {
+                Answer::Work(WorkAnswer::Fetched(fetched)) => self.fetched(fetched.clone()),
+                Answer::Work(WorkAnswer::Posts(rows)) => {
+                    let rows = rows.clone();
+                    if let Some(book) = &mut self.book {
+                        book.amend(|doc| doc.agenda.posts.fetched(rows));
+                    }
+                    self.send_posts();
+                }
+                Answer::Work(WorkAnswer::Reopened(count)) => {
+                    if let Some(book) = &mut self.book {
+                        book.amend(|doc| doc.agenda.inbox.reopened(*count));
+                    }
+                }
+                Answer::Work(_)
+                | Answer::Checkpoint(_)
+                | Answer::Recalled(_)
+                | Answer::Loaded(_)
+                | Answer::Checkpoints(_)
+                | Answer::Removed { .. }
+                | Answer::Reserve(_) => {}
+            }
+        }
+    }
+
+    fn fetched(&mut self, fetched: Fetched) {
+        if !fetched.damaged.is_empty() {
+            let list: Vec<String> = fetched.damaged.iter().map(u64::to_string).collect();
+            self.log(
+                super::io::Level::Error,
+                format!(
+                    "events that are damaged on the disk were passed over: {}",
+                    list.join(", ")
+                ),
+            );
+        }
+        if let Some(book) = &mut self.book {
+            book.amend(|doc| doc.agenda.inbox.fetched(fetched));
+        }
     }
 
     /// From here on it is told what others do: what they did before is in the
     /// state it was greeted with.
     fn note_greeting(&mut self, flight: &Flight) {
-        if let (Work::Request(Request::Initialize(_)), Origin::Agent { incarnation, .. }) =
-            (&flight.work, &flight.origin)
-            && let Some(live) = self.live.as_mut().filter(|l| l.incarnation == *incarnation)
-        {
-            live.greeted = true;
+        let Origin::Agent { incarnation, .. } = flight.origin else { return };
+        let Some(live) = self.live.as_mut().filter(|l| l.incarnation == incarnation) else {
+            return;
+        };
+        match &flight.work {
+            Work::Request(Request::Initialize(initialize)) => {
+                live.greeted = true;
+                live.subscribed.clone_from(&initialize.events);
+            }
+            Work::Request(Request::Subscribe(wanted)) => live.subscribed = Some(wanted.clone()),
+            Work::Request(_)
+            | Work::Restore { .. }
+            | Work::Informed { .. }
+            | Work::Own(_)
+            | Work::Answered(_) => {}
         }
     }
 
@@ -223,6 +357,10 @@ impl Machine {
             Body::Recalled => Ok(Text::Plain(recalled(answers))),
             Body::Checkpoints => Ok(Text::Plain(checkpoints(answers))),
             Body::Removed => Ok(Text::Plain(removed(answers))),
+            Body::Looked => Ok(Text::Plain(shown::looked(answers))),
+            Body::Reopened { version } => Ok(Text::Plain(shown::reopened(version, answers))),
+            Body::Later(until) => return self.wait_for_event(origin.clone(), until),
+            Body::Informs { .. } => Err(WireError::new(Kind::Internal, "half a write")),
             Body::Loaded(restore) => Err(apply::unknown_checkpoint(&restore)),
         };
         match origin {
@@ -258,9 +396,11 @@ impl Machine {
     /// `state.changed`: somebody else wrote the state.
     fn tell_change(&mut self, before: &Node, flight: &Flight) {
         let Some(after) = flight.after.clone() else { return };
-        let Work::Request(Request::Write(write)) = &flight.work else { return };
-        let patches: Vec<_> =
-            write.ops.iter().filter(|op| matches!(op, WriteOp::Patch { .. })).collect();
+        let (Work::Request(Request::Write(write)) | Work::Informed { write, .. }) = &flight.work
+        else {
+            return;
+        };
+        let patches: Vec<_> = write.ops.iter().filter(|op| patches(op)).collect();
         let patch = match patches.as_slice() {
             [] => return,
             [WriteOp::Patch { format: Format::Merge, text }] => Some(text.to_string()),
@@ -279,7 +419,7 @@ impl Machine {
     }
 
     fn note_own(&mut self, flight: &Flight, answers: &[Answer]) {
-        if let Work::Own(super::queue::Own::Probe) = flight.work {
+        if let Work::Own(Own::Probe) = flight.work {
             let free = answers.iter().any(|a| matches!(a, Answer::Reserve(true)));
             self.probed(free);
         }

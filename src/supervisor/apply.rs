@@ -3,28 +3,33 @@
 //! Every refusal but the disk's is decided here, before anything is sent to
 //! the store: the store refuses nothing request by request.
 
-use std::fmt::{self, Write as _};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::book::{Book, Doc};
+use super::draft::{Draft, Follow, Known, known};
 use super::io::{
-    CheckpointReason, CheckpointRef, CheckpointRow, Incarnation, JournalRow, KeyHash, Op,
-    RestartMemory,
+    CheckpointInfo, CheckpointReason, CheckpointRef, History, Incarnation, JournalRow, KeyHash,
+    KvQuery, Op, RestartMemory, ReviewRef, WorkOp,
 };
 use super::keys::{known_key, remember};
 use super::outbox::Text;
 use super::queue::Body;
 use super::records::checkpoint_op;
-use crate::clock::Now;
-use crate::engines::state::{Format, Limits, Node, PatchError};
+use super::setup::EventPolicy;
+use crate::clock::{Age, Now};
+use crate::engines::state::{Format, Limits, Node};
 use crate::protocol::error::{Kind, WireError};
-use crate::protocol::message::{Restore, Write, WriteOp};
-use crate::protocol::reply;
+use crate::protocol::message::{Restore, Write};
+use crate::protocol::work::Look;
 
 /// `checkpoint.list` without a limit, and the most it gives.
 const CHECKPOINTS_LISTED_MAX: u64 = 1000;
 
-/// Room for a patch's result.
-const RESULT_BYTES: usize = 24;
+/// Entries of `kv.list` and `event.history` without a limit …
+const LISTED_DEFAULT: u64 = 100;
+/// … and the most they give.
+const LISTED_MAX: u64 = 1000;
 
 /// What doing something came to.
 #[derive(Debug)]
@@ -41,12 +46,28 @@ pub struct Applied {
     pub key: Option<KeyHash>,
     /// Nothing behind it is applied until it is answered.
     pub barrier: bool,
+    /// Hashes of the events that came with it.
+    pub ids: Vec<KeyHash>,
+    /// What is to be done once it was answered.
+    pub follow: Vec<Follow>,
+    /// The agent got on by it.
+    pub progress: bool,
 }
 
 impl Applied {
     /// Something that only reads, answered with this.
     pub fn answer(body: Body) -> Self {
-        Self { ops: Vec::new(), body, changed: false, privileged: false, key: None, barrier: false }
+        Self {
+            ops: Vec::new(),
+            body,
+            changed: false,
+            privileged: false,
+            key: None,
+            barrier: false,
+            ids: Vec::new(),
+            follow: Vec::new(),
+            progress: false,
+        }
     }
 
     /// Something the store has to look up.
@@ -68,6 +89,20 @@ pub struct Context {
     pub memory: RestartMemory,
     /// The largest state.
     pub limits: Limits,
+    /// The agent's name.
+    pub agent: Arc<str>,
+    /// adrt's own count of time.
+    pub age: Age,
+    /// How events are handed out and given up.
+    pub events: EventPolicy,
+    /// A checkpoint after so many acked events.
+    pub checkpoint_every: Option<u64>,
+    /// There is no room for new events.
+    pub inbox_full: bool,
+    /// For cron timers that name none.
+    pub time_zone: Arc<str>,
+    /// For names that nobody must be able to guess.
+    pub seed: u64,
 }
 
 /// `state.get`.
@@ -86,150 +121,59 @@ pub fn get(doc: &Doc, path: Option<&str>) -> Result<Applied, WireError> {
     Ok(Applied::answer(Body::Text(Text::WithState { head, node, tail: "}".into() })))
 }
 
-/// `state.set`, `state.patch`, `checkpoint.create`, `tx`.
-pub fn write(book: &mut Book, write: &Write, context: &Context) -> Result<Applied, WireError> {
-    if let Some(recall) = known_key(book, write.key.as_ref(), context)? {
-        return Ok(recall);
-    }
+/// Everything that changes the agent's record: one transaction.
+pub fn write(
+    book: &mut Book,
+    write: &Write,
+    known: &Known,
+    context: &Context,
+) -> Result<Applied, WireError> {
     check_version(&book.doc, write.if_version)?;
-    let draft = Draft::make(book, write, context)?;
-    Ok(draft.into_applied(book, write, context))
+    let mut draft = Draft::new(book, context, known);
+    draft.write(write)?;
+    Ok(draft.into_applied(write.is_tx, write.key.as_ref()))
 }
 
-/// A write while it is being put together: nothing of the book has changed.
-struct Draft {
-    doc: Doc,
-    ops: Vec<Op>,
-    /// One after another, with commas.
-    results: String,
-    checkpoints: bool,
+/// The first half of a write that needs to know something first, or the
+/// repeat of one that was done.
+pub fn ask_first(
+    book: &mut Book,
+    write: &Write,
+    agents: &BTreeSet<Box<str>>,
+    context: &Context,
+) -> Result<Option<Applied>, WireError> {
+    if let Some(recall) = known_key(book, write.key.as_ref(), context)? {
+        return Ok(Some(recall));
+    }
+    let questions =
+        known::questions(write, &book.doc.agenda, &context.agent, |name| agents.contains(name));
+    if questions.is_empty() {
+        return Ok(None);
+    }
+    let ops = questions.iter().cloned().map(Op::Work).collect();
+    let body = Body::Informs { write: write.clone(), questions };
+    Ok(Some(Applied { ops, barrier: true, ..Applied::answer(body) }))
 }
 
-impl Draft {
-    fn make(book: &mut Book, write: &Write, context: &Context) -> Result<Self, WireError> {
-        let mut draft = Self {
-            doc: book.doc.clone(),
-            ops: Vec::with_capacity(write.ops.len() + usize::from(write.key.is_some())),
-            results: String::with_capacity(RESULT_BYTES * write.ops.len()),
-            checkpoints: false,
-        };
-        let patches = write.ops.iter().filter(|op| matches!(op, WriteOp::Patch { .. })).count();
-        if patches > 0 {
-            draft.doc.version = book.next_version();
-        }
-        for (index, op) in write.ops.iter().enumerate() {
-            let done = match op {
-                WriteOp::Patch { format, text } => draft.patch(*format, text, context),
-                WriteOp::Checkpoint { label } => {
-                    draft.checkpoint(book, label.clone(), context);
-                    Ok(())
-                }
-            };
-            if let Err(error) = done {
-                let index = index as u64;
-                return Err(if write.is_tx { error.with_number("index", index) } else { error });
-            }
-        }
-        draft.seal_checkpoints();
-        if patches > 0 {
-            draft.journal(write, context);
-        }
-        Ok(draft)
-    }
-
-    /// All of a tx is one version, so each checkpoint in it holds the whole
-    /// of it, wherever among the patches it stood.
-    fn seal_checkpoints(&mut self) {
-        for op in &mut self.ops {
-            if let Op::Checkpoint(row) = op {
-                row.root = self.doc.root.clone();
-                self.doc.checkpoint = Some((row.id, row.version));
-                self.doc.tail_bytes = 0;
-            }
-        }
-    }
-
-    fn patch(&mut self, format: Format, text: &str, context: &Context) -> Result<(), WireError> {
-        let root = self.doc.root.apply(format, text, &context.limits).map_err(refusal)?;
-        self.doc.root = root;
-        let version = self.doc.version;
-        self.result(format_args!("{{\"version\":{version}}}"));
-        Ok(())
-    }
-
-    fn result(&mut self, result: fmt::Arguments<'_>) {
-        if !self.results.is_empty() {
-            self.results.push(',');
-        }
-        // Into a string: it can't fail.
-        let _ = self.results.write_fmt(result);
-    }
-
-    fn checkpoint(&mut self, book: &mut Book, label: Option<String>, context: &Context) {
-        let id = book.take_checkpoint_id();
-        let version = self.doc.version;
-        self.result(format_args!("{{\"id\":{id},\"version\":{version},\"bytes\":null}}"));
-        self.ops.push(Op::Checkpoint(CheckpointRow {
-            id,
-            version: self.doc.version,
-            label,
-            reason: CheckpointReason::Request,
-            incarnation: context.incarnation,
-            root: self.doc.root.clone(),
-        }));
-        self.checkpoints = true;
-    }
-
-    /// One row for all the patches, before the checkpoints: a version is in
-    /// the journal before anything refers to it.
-    fn journal(&mut self, write: &Write, context: &Context) {
-        let mut patches = write.ops.iter().filter_map(|op| match op {
-            WriteOp::Patch { format, text } => Some((*format, text)),
-            WriteOp::Checkpoint { .. } => None,
-        });
-        let (format, patch) = match (patches.next(), patches.next()) {
-            (Some((format, text)), None) => (format, text.clone()),
-            (first, second) => {
-                let all: Vec<_> = first.into_iter().chain(second).chain(patches).collect();
-                (Format::Many, many(&all).into())
-            }
-        };
-        if !self.checkpoints {
-            self.doc.tail_bytes += patch.len() as u64;
-        }
-        let row = JournalRow {
-            version: self.doc.version,
-            format,
-            patch,
-            by: context.by.into(),
-            incarnation: context.incarnation,
-        };
-        self.ops.insert(0, Op::Journal(row));
-    }
-
-    fn into_applied(self, book: &mut Book, write: &Write, context: &Context) -> Applied {
-        let result =
-            if write.is_tx { format!("{{\"results\":[{}]}}", self.results) } else { self.results };
-        let mut ops = self.ops;
-        let key = remember(book, &mut ops, write.key.as_ref(), &result, context);
-        book.doc = self.doc;
-        let body = if self.checkpoints {
-            Body::AwaitsBytes(result)
-        } else {
-            Body::Text(Text::Plain(result))
-        };
-        Applied { changed: !ops.is_empty(), ops, key, ..Applied::answer(body) }
-    }
-}
-
-fn many(patches: &[(Format, &std::sync::Arc<str>)]) -> String {
-    let parts: Vec<String> = patches
-        .iter()
-        .map(|(format, text)| {
-            format!("{{\"format\":{},\"patch\":{text}}}", reply::quote(format.name()))
-        })
-        .collect();
-    format!("[{}]", parts.join(","))
+/// A question about work.
+pub fn look(look: &Look) -> Applied {
+    let op = match look {
+        Look::KvGet { ns, key } => WorkOp::KvGet { ns: ns.clone(), key: key.clone() },
+        Look::KvList { ns, prefix, after, reverse, limit } => WorkOp::KvList(KvQuery {
+            ns: ns.clone(),
+            prefix: prefix.clone(),
+            after: after.clone(),
+            reverse: *reverse,
+            limit: limit.unwrap_or(LISTED_MAX).min(LISTED_MAX),
+        }),
+        Look::History { limit, after, kind } => WorkOp::History(History {
+            limit: limit.unwrap_or(LISTED_DEFAULT).min(LISTED_MAX),
+            before: *after,
+            kind: kind.clone(),
+        }),
+        Look::Review { id } => WorkOp::LookReview(ReviewRef::Id(*id)),
+    };
+    Applied::lookup(Op::Work(op), Body::Looked)
 }
 
 /// The first half of `checkpoint.restore`: the content is looked up.
@@ -272,7 +216,7 @@ pub fn unknown_checkpoint(restore: &Restore) -> WireError {
 pub fn restore_loaded(
     book: &mut Book,
     restore: &Restore,
-    checkpoint: u64,
+    checkpoint: &CheckpointInfo,
     root: &Node,
     context: &Context,
 ) -> Result<Applied, WireError> {
@@ -281,6 +225,7 @@ pub fn restore_loaded(
         return Ok(recall);
     }
     check_version(&book.doc, restore.if_version)?;
+    let since = restore.reopen_events.then_some(checkpoint.version);
     let version = book.next_version();
     let patch: std::sync::Arc<str> = root.to_text().into();
     book.doc.tail_bytes += patch.len() as u64;
@@ -290,13 +235,20 @@ pub fn restore_loaded(
         version,
         format: Format::Set,
         patch,
-        by: format!("restore:{checkpoint}").into(),
+        by: format!("restore:{}", checkpoint.id).into(),
         incarnation: context.incarnation,
     })];
     let result = format!("{{\"version\":{version}}}");
     let key = remember(book, &mut ops, restore.key.as_ref(), &result, context);
-    let body = Body::Text(Text::Plain(result));
-    Ok(Applied { changed: true, ops, key, ..Applied::answer(body) })
+    let body = match since {
+        Some(since) => {
+            ops.push(Op::Work(WorkOp::Reopen { since }));
+            Body::Reopened { version }
+        }
+        None => Body::Text(Text::Plain(result)),
+    };
+    let barrier = since.is_some();
+    Ok(Applied { changed: true, ops, key, barrier, ..Applied::answer(body) })
 }
 
 /// `checkpoint.list`.
@@ -343,21 +295,5 @@ fn check_version(doc: &Doc, if_version: Option<u64>) -> Result<(), WireError> {
         )
         .with_number("version", doc.version)),
         Some(_) | None => Ok(()),
-    }
-}
-
-fn refusal(error: PatchError) -> WireError {
-    match error {
-        PatchError::Failed { index, reason } => {
-            WireError::new(Kind::PatchFailed, format!("the patch does not apply: {reason}"))
-                .with_number("index", index as u64)
-        }
-        PatchError::TooLarge { size, limit } => WireError::new(
-            Kind::TooLarge,
-            format!("the state would have {size} bytes and may have {limit} (--max-state)"),
-        )
-        .with_number("size", size as u64)
-        .with_number("limit", limit as u64),
-        PatchError::Invalid { reason } => WireError::invalid_params(reason),
     }
 }

@@ -13,8 +13,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::io::{CheckpointInfo, KeyHash, Restored};
-use crate::clock::Mono;
+use super::agenda::Agenda;
+use super::io::{CheckpointInfo, KeyHash, Restored, Seq};
+use crate::clock::{Mono, Now};
 use crate::engines::state::Node;
 
 /// Keys remembered at most.
@@ -40,6 +41,10 @@ pub struct Doc {
     pub checkpoint: Option<(u64, u64)>,
     /// Bytes of journal after the newest checkpoint.
     pub tail_bytes: u64,
+    /// Events acked since then.
+    pub events_since: u64,
+    /// What is still to be done.
+    pub agenda: Agenda,
 }
 
 /// Both docs and what belongs to them.
@@ -54,7 +59,10 @@ pub struct Book {
     next_checkpoint: u64,
     last_checkpoint: Option<CheckpointInfo>,
     checkpoint_taken: Mono,
-    keys: Keys,
+    /// The hash of its request by the hash of a key.
+    keys: Remembered<KeyHash>,
+    /// The number of an event by the hash of its source and id.
+    events: Remembered<Seq>,
     /// Bytes in used pages of the file.
     pub used_bytes: u64,
     /// Bytes written to the disk by this run.
@@ -63,25 +71,31 @@ pub struct Book {
 
 impl Book {
     /// From what was restored.
-    pub fn new(restored: Restored, now: Mono) -> Self {
+    pub fn new(restored: Restored, now: Now) -> Self {
+        let (mut keys, mut events) = (Remembered::default(), Remembered::default());
+        for (key, request, _) in restored.keys {
+            keys.insert(key, request, now.mono);
+        }
+        for (id, seq) in &restored.work.ids {
+            events.insert(*id, *seq, now.mono);
+        }
         let doc = Doc {
             root: restored.root,
             version: restored.version,
             checkpoint: restored.checkpoint.as_ref().map(|c| (c.id, c.version)),
             tail_bytes: restored.tail_bytes,
+            events_since: 0,
+            agenda: Agenda::new(restored.work),
         };
-        let mut keys = Keys::default();
-        for (key, request, _) in restored.keys {
-            keys.insert(key, request, now);
-        }
         Self {
             committed: doc.clone(),
             doc,
             highest_version: restored.highest_version.max(restored.version),
             next_checkpoint: restored.highest_checkpoint + 1,
             last_checkpoint: restored.checkpoint,
-            checkpoint_taken: now,
+            checkpoint_taken: now.mono,
             keys,
+            events,
             used_bytes: restored.used_bytes,
             written_bytes: 0,
         }
@@ -130,6 +144,13 @@ impl Book {
         self.last_checkpoint = Some(info);
     }
 
+    /// Takes in what was read. Nothing else is under way then: it is the same
+    /// change to the state as the disk has it.
+    pub fn amend(&mut self, change: impl FnOnce(&mut Doc)) {
+        change(&mut self.doc);
+        self.committed = self.doc.clone();
+    }
+
     /// Back to what the disk has.
     pub fn revert(&mut self) {
         self.doc = self.committed.clone();
@@ -164,24 +185,46 @@ impl Book {
     pub fn forget_key(&mut self, key: &KeyHash) {
         self.keys.remove(key);
     }
+
+    /// The number of the event that came with this source and id.
+    pub fn event(&mut self, id: &KeyHash, now: Mono) -> Option<Seq> {
+        self.events.expire(now);
+        self.events.map.get(id).copied()
+    }
+
+    /// Remembers the source and id of an event.
+    pub fn remember_event(&mut self, id: KeyHash, seq: Seq, now: Mono) {
+        self.events.insert(id, seq, now);
+    }
+
+    /// Forgets those of an event that did not come to pass.
+    pub fn forget_event(&mut self, id: &KeyHash) {
+        self.events.remove(id);
+    }
 }
 
-/// Keys by hash, and in the order they came.
+/// What is remembered by hashes, and in the order it came.
 ///
 /// Their age is counted on the monotonic clock, from when they came or were
 /// restored: a step of the wall clock must not make a request that was done
 /// look new. The store leaves out what is too old when it restores, and a key
 /// that it has let go of earlier than this is asked for in vain and forgotten
 /// here, too.
-#[derive(Debug, Default)]
-struct Keys {
-    map: HashMap<KeyHash, KeyHash>,
+#[derive(Debug)]
+struct Remembered<T> {
+    map: HashMap<KeyHash, T>,
     order: VecDeque<(KeyHash, Mono)>,
 }
 
-impl Keys {
-    fn insert(&mut self, key: KeyHash, request: KeyHash, at: Mono) {
-        if self.map.insert(key, request).is_none() {
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Self { map: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<T> Remembered<T> {
+    fn insert(&mut self, key: KeyHash, what: T, at: Mono) {
+        if self.map.insert(key, what).is_none() {
             self.order.push_back((key, at));
         }
         while self.order.len() > KEYS_MAX {

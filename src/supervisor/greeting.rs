@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::agenda::Agenda;
 use super::book::Doc;
 use super::cause::StartCause;
-use super::io::{CheckpointInfo, Exit, Incarnation};
+use super::io::{CheckpointInfo, Exit, Incarnation, Scope, StepRow};
 use super::outbox::Text;
 use crate::protocol::message::{Initialize, StateWanted};
 use crate::protocol::reply::quote;
@@ -20,6 +21,7 @@ pub(super) struct Facts<'a> {
     pub safe_mode: bool,
     pub doc: &'a Doc,
     pub checkpoint: Option<&'a CheckpointInfo>,
+    pub agenda: &'a Agenda,
     pub max_frame: usize,
     pub max_state: usize,
     pub max_inflight: usize,
@@ -37,9 +39,12 @@ pub(super) fn text(initialize: &Initialize, facts: &Facts<'_>) -> Text {
         facts.doc.version,
     );
     let tail = format!(
-        "}},\"checkpoint\":{checkpoint},\"pending\":{{\"events\":0,\"reviews\":[],\"steps\":[]}},\
+        "}},\"checkpoint\":{checkpoint},\"pending\":{},\
          \"limits\":{{\"max_frame\":{},\"max_state\":{},\"max_inflight\":{}}}}}",
-        facts.max_frame, facts.max_state, facts.max_inflight,
+        pending(facts.agenda),
+        facts.max_frame,
+        facts.max_state,
+        facts.max_inflight,
     );
     match initialize.state {
         StateWanted::Omit => Text::Plain(head + &tail),
@@ -47,6 +52,29 @@ pub(super) fn text(initialize: &Initialize, facts: &Facts<'_>) -> Text {
             Text::WithState { head: head + ",\"value\":", node: facts.doc.root.clone(), tail }
         }
     }
+}
+
+/// Open steps that are named: an agent has few, and one that has many knows.
+const STEPS_TOLD: usize = 100;
+
+/// What waits for it.
+fn pending(agenda: &Agenda) -> String {
+    let reviews: Vec<String> = agenda.reviews.ids().map(|id| id.to_string()).collect();
+    let steps: Vec<String> = agenda.steps.open().take(STEPS_TOLD).map(step).collect();
+    format!(
+        "{{\"events\":{},\"reviews\":[{}],\"steps\":[{}]}}",
+        agenda.inbox.depth(),
+        reviews.join(","),
+        steps.join(","),
+    )
+}
+
+fn step(row: &StepRow) -> String {
+    let scope = match &row.key.scope {
+        Scope::Event(seq) => format!("\"seq\":{seq}"),
+        Scope::Named(scope) => format!("\"scope\":{}", quote(scope)),
+    };
+    format!("{{{scope},\"step\":{},\"attempt\":{}}}", quote(&row.key.name), row.attempt)
 }
 
 fn start(facts: &Facts<'_>) -> String {

@@ -170,7 +170,7 @@ impl Machine {
 
     /// `{}` in its place in the line, for those that wait for one.
     fn answer_at_once(&mut self, origin: Origin) {
-        if matches!(origin, Origin::Agent { id: Some(_), .. }) {
+        if matches!(origin, Origin::Agent { id: Some(_), .. } | Origin::Operator { .. }) {
             let text = super::outbox::Text::Plain("{}".into());
             self.queue.push(origin, Work::Answered(Body::Text(text)));
         }
@@ -215,6 +215,8 @@ impl Machine {
                 let text = super::outbox::Text::Plain(status);
                 self.answer_body(&origin, Applied::answer(Body::Text(text)).body, &[]);
             }
+            Ok(Request::Ready { status }) => self.agent_ready(origin, status),
+            Ok(Request::Heartbeat(heartbeat)) => self.heartbeat(origin, heartbeat),
             Ok(request) => self.queue.push(origin, Work::Request(request)),
             Err(error) => self.refuse(origin, error, 0),
         }
@@ -234,6 +236,9 @@ impl Machine {
         };
         self.queue.origins_mut().for_each(silence);
         self.after_leaving.iter_mut().for_each(|(origin, _)| silence(origin));
+        self.forget_waiters(
+            |origin| matches!(origin, Origin::Operator { conn, .. } if *conn == gone),
+        );
     }
 
     pub(super) fn sent(&mut self, incarnation: Incarnation, bytes: usize) {

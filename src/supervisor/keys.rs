@@ -59,7 +59,7 @@ pub fn remember(
 /// The hash that a request's key is remembered by.
 pub fn hash_of(work: &Work) -> Option<KeyHash> {
     let key = match work {
-        Work::Request(Request::Write(write)) => write.key.as_ref(),
+        Work::Request(Request::Write(write)) | Work::Informed { write, .. } => write.key.as_ref(),
         Work::Request(Request::CheckpointRestore(restore)) | Work::Restore { restore, .. } => {
             restore.key.as_ref()
         }
@@ -69,10 +69,23 @@ pub fn hash_of(work: &Work) -> Option<KeyHash> {
 }
 
 fn hash(bytes: &[u8]) -> KeyHash {
-    let digest = Sha256::digest(bytes);
+    cut(Sha256::digest(bytes).as_slice())
+}
+
+/// A hash over several texts that do not run together.
+pub fn hash_parts(parts: &[&str]) -> KeyHash {
+    let mut sum = Sha256::new();
+    for part in parts {
+        sum.update((part.len() as u64).to_le_bytes());
+        sum.update(part);
+    }
+    cut(sum.finalize().as_slice())
+}
+
+fn cut(digest: &[u8]) -> KeyHash {
     let mut short = KeyHash::default();
     for (to, from) in short.iter_mut().zip(digest) {
-        *to = from;
+        *to = *from;
     }
     short
 }

@@ -6,6 +6,8 @@
 //! speak, or has closed its stdin, gets SIGTERM at 0. A second request kills
 //! at once.
 
+use std::time::Duration;
+
 use super::cause::StartReason;
 use super::io::{Effect, GroupSignal, Level, Outcome};
 use super::machine::{Machine, Phase, Wire};
@@ -18,6 +20,8 @@ use crate::protocol::reply;
 pub(super) enum Why {
     /// Nobody knows whether a transaction is on the disk.
     StoreLost,
+    /// It holds an event for too long, or gives no sign of life.
+    Hang,
     /// An operator wants it started anew.
     Operator,
     /// An old checkpoint is to become its state.
@@ -42,9 +46,13 @@ impl Why {
             Self::Operator => "restart",
             Self::Restore => "restore",
             Self::StoreLost => "store_lost",
+            Self::Hang => "hang",
         }
     }
 }
+
+/// What a hung agent has to write its trace, at most.
+const HANG_GRACE: Duration = Duration::from_secs(5);
 
 /// How far it has come.
 #[derive(Debug, Clone)]
@@ -148,6 +156,13 @@ impl Machine {
         let Some(live) = &mut self.live else { return };
         if let Some(leaving) = &mut live.leaving {
             leaving.why = leaving.why.max(why);
+            return;
+        }
+        if why == Why::Hang {
+            // It does not listen; SIGABRT leaves a trace of where it was.
+            let kill_at = now + timeout.min(HANG_GRACE);
+            live.leaving = Some(Leaving { why, stage: Stage::Terminated, kill_at });
+            self.signal_group(GroupSignal::Abort);
             return;
         }
         let speaks = live.wire != Wire::Closed && live.outbox.is_open();

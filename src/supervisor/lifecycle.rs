@@ -5,6 +5,7 @@
 //! safe because nothing is answered before its commit, and the greeting of an
 //! incarnation stands behind its own record in the queue.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::cause::{DownSince, StartCause, StartReason};
@@ -16,9 +17,11 @@ use super::io::{
 use super::leaving::{Stopping, Why};
 use super::machine::{Delay, Live, Machine, Phase, Readiness, Wire};
 use super::outbox::Outbox;
-use super::queue::Own;
-use super::restart::{Ended, Next};
+use super::queue::{Origin, Own, Work};
+use super::restart::{CRASH_LOOP, Ended, Next};
+use super::setup::OnCrashLoop;
 use crate::clock::{Mono, span};
+use crate::protocol::message::{Request, Restore};
 
 /// A delay's time left is written down in so many steps: often enough that a
 /// crash of adrt wastes little of it, seldom enough for a storage card.
@@ -83,6 +86,10 @@ impl Machine {
             leaving: None,
             finished: false,
             said: None,
+            subscription: None,
+            subscribed: None,
+            leases: BTreeMap::new(),
+            checkpoint_every: None,
         });
         self.set_phase(Phase::Running);
         if let Some(at_once) = self.stopping.as_ref().map(|stopping| stopping.at_once) {
@@ -181,13 +188,18 @@ impl Machine {
     fn settle(&mut self, mut settled: Settled) {
         self.tell_ready();
         settled.why = self.asked_for(settled.why);
+        self.note_poison(settled.class);
         let next = self.decide(&settled);
+        let (next, rollback) = self.consider_loop(next);
         let (backoff, backoff_why) = match &next {
             Next::Start { delay, why } => (Some(*delay), why.clone()),
             Next::End { why, .. } => (None, why.clone()),
         };
         self.cause = StartCause {
-            reason: self.next_reason(&settled),
+            reason: match rollback {
+                Some(_) => StartReason::Rollback,
+                None => self.next_reason(&settled),
+            },
             exit: settled.exit,
             oom: settled.class == ExitClass::OutOfMemory,
             down_since: DownSince::Mono(self.now.mono),
@@ -210,6 +222,9 @@ impl Machine {
         for (origin, work) in std::mem::take(&mut self.after_leaving) {
             self.queue.push(origin, work);
         }
+        if let Some(checkpoint) = rollback {
+            self.roll_back(checkpoint);
+        }
         match next {
             Next::Start { delay, .. } if delay.is_zero() => self.spawn(),
             Next::Start { delay, .. } => self.wait(delay),
@@ -223,6 +238,27 @@ impl Machine {
         let restore = (!self.after_leaving.is_empty()).then_some(Why::Restore);
         let restart = std::mem::take(&mut self.restart_asked).then_some(Why::Operator);
         [why, restore, restart].into_iter().flatten().max()
+    }
+
+    /// The agent has died too often over an event, which is given up: that is
+    /// a new beginning, not one more crash of a loop.
+    fn note_poison(&mut self, class: ExitClass) {
+        let most = self.setup.events.max_attempts;
+        let Some(book) = self.book.as_ref().filter(|_| class.is_crash()) else { return };
+        let dead = book.doc.agenda.inbox.would_bury(most);
+        if dead.is_empty() {
+            return;
+        }
+        let list: Vec<String> = dead.iter().map(u64::to_string).collect();
+        self.restarts.progress();
+        self.log(
+            Level::Error,
+            format!(
+                "event {} is given up: the agent died {most} times over it (--max-attempts); \
+                 adrt events list --dead shows it",
+                list.join(", ")
+            ),
+        );
     }
 
     fn decide(&mut self, settled: &Settled) -> Next {
@@ -239,11 +275,50 @@ impl Machine {
                 self.restarts.forget();
                 Next::Start { delay: Duration::ZERO, why: "an operator asked for it".into() }
             }
-            Some(Why::Stop | Why::StoreLost) | None => {
+            Some(Why::Stop | Why::StoreLost | Why::Hang) | None => {
                 let Settled { class, exit, uptime, .. } = *settled;
-                self.restarts.after(Ended { class, exit, uptime }, &mut self.rng)
+                let checkpoint = self.book.as_ref().and_then(|book| book.doc.checkpoint);
+                let checkpoint = checkpoint.map(|(id, _)| id);
+                let ended = Ended { class, exit, uptime, age: self.age(), checkpoint };
+                self.restarts.after(ended, &mut self.rng)
             }
         }
+    }
+
+    /// What a crash loop leads to: the end of the run, or the way back to a
+    /// checkpoint of before it.
+    fn consider_loop(&mut self, next: Next) -> (Next, Option<u64>) {
+        if !self.restarts.is_loop() || !matches!(next, Next::Start { .. }) {
+            return (next, None);
+        }
+        match self.setup.on_crash_loop {
+            OnCrashLoop::Continue => (next, None),
+            OnCrashLoop::Rollback => {
+                let checkpoint = self.restarts.take_rollback();
+                (next, checkpoint)
+            }
+            OnCrashLoop::Stop => {
+                let why = format!("{CRASH_LOOP} crashes in a row (--on-crash-loop stop)");
+                (Next::End { outcome: Outcome::GaveUp, why }, None)
+            }
+        }
+    }
+
+    /// The state becomes, once per loop, what it was before the loop; the
+    /// journal keeps what it goes back from.
+    fn roll_back(&mut self, checkpoint: u64) {
+        self.log(
+            Level::Warning,
+            format!("a crash loop: going back to checkpoint {checkpoint} (--on-crash-loop)"),
+        );
+        let restore = Restore {
+            id: Some(checkpoint),
+            label: None,
+            if_version: None,
+            reopen_events: false,
+            key: None,
+        };
+        self.queue.push(Origin::Own, Work::Request(Request::CheckpointRestore(restore)));
     }
 
     fn next_reason(&self, settled: &Settled) -> StartReason {
@@ -325,6 +400,14 @@ impl Machine {
         self.write_own(Own::Ended(Box::new(end)));
     }
 
+    /// It acked an event or completed a step.
+    pub(super) fn got_on(&mut self) {
+        if self.restarts.counts() {
+            self.restarts.progress();
+            self.write_own(Own::Restart);
+        }
+    }
+
     /// It has lived long enough: what came before is not counted any more.
     pub(super) fn note_progress(&mut self) {
         if self.progress_at().is_some_and(|at| at <= self.now.mono) {
@@ -364,6 +447,7 @@ fn classify(exit: Exit, oom: bool, why: Option<Why>, finished: bool) -> ExitClas
         Some(_) if finished && exit == Exit::Code(0) => ExitClass::Finished,
         Some(Why::Stop | Why::Operator | Why::Restore) => ExitClass::Stopped,
         Some(Why::StoreLost) => ExitClass::StoreLost,
+        Some(Why::Hang) => ExitClass::Hang,
         None => exit::classify(exit, finished, oom),
     }
 }

@@ -24,13 +24,17 @@
 //! which the command line applies an operator's request under the lock when
 //! no `adrt run` holds it. It is the same transition function.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::age::AgeBase;
 use super::book::Book;
 use super::cause::StartCause;
+use super::desk::Desk;
 use super::io::{
     Boot, CheckpointReason, Effect, Exit, GroupSignal, Incarnation, Input, Level, Notice,
-    ProcessIdentity, Request as SignalRequest, Unit, UnitId, Verdict,
+    ProcessIdentity, Request as SignalRequest, Seq, Unit, UnitId, Verdict,
 };
 use super::leaving::{Leaving, Stopping};
 use super::lifecycle::Settled;
@@ -43,8 +47,12 @@ pub use super::setup::{
     READY_TIMEOUT_DEFAULT, STOP_TIMEOUT_DEFAULT, Setup,
 };
 use super::trouble::Trouble;
-use crate::clock::{Mono, Now, Wall, span};
+use crate::clock::{Age, Mono, Now, Wall, span};
 use crate::engines::state::Limits;
+use crate::protocol::work::Subscription;
+
+/// Sets the numbers for names apart from those for the jitter.
+const NAMES_SEED: u64 = 0x6e61_6d65_735f_6f66;
 
 /// Where the run is. See the module's diagram.
 #[derive(Debug)]
@@ -95,6 +103,14 @@ pub(super) struct Live {
     pub finished: bool,
     /// What it last said of itself.
     pub said: Option<String>,
+    /// What events it wants.
+    pub subscription: Option<Subscription>,
+    /// The same, as far as it has been answered.
+    pub subscribed: Option<Subscription>,
+    /// Until when it may hold an event, under `--event-timeout`.
+    pub leases: BTreeMap<Seq, Mono>,
+    /// A checkpoint after so many acked events, if `run` was not told otherwise.
+    pub checkpoint_every: Option<u64>,
 }
 
 /// The agent's side of the protocol.
@@ -112,7 +128,14 @@ pub(super) enum Wire {
 #[derive(Debug)]
 pub struct Machine {
     pub(super) setup: Setup,
+    /// From the setup, shared with what is under way.
+    pub(super) agent: Arc<str>,
+    pub(super) time_zone: Arc<str>,
     pub(super) rng: fastrand::Rng,
+    /// For names that must be new.
+    pub(super) names: fastrand::Rng,
+    pub(super) age_base: Option<AgeBase>,
+    pub(super) desk: Desk,
     pub(super) now: Now,
     pub(super) phase: Phase,
     pub(super) phase_since: Wall,
@@ -161,7 +184,12 @@ impl Machine {
             restarts.set_delay_left(None);
         }
         Self {
+            agent: setup.agent.as_str().into(),
+            time_zone: setup.time_zone.as_str().into(),
             rng: fastrand::Rng::with_seed(setup.seed),
+            names: fastrand::Rng::with_seed(setup.seed ^ NAMES_SEED),
+            age_base: None,
+            desk: Desk::default(),
             setup,
             now,
             phase: Phase::Starting,
@@ -256,7 +284,8 @@ impl Machine {
         let probe = self.trouble.as_ref().filter(|_| self.book.is_some()).map(|t| t.probe_at);
         let checkpoint = self.book.as_ref().filter(|_| self.may_take_checkpoint());
         let checkpoint = checkpoint.and_then(Book::checkpoint_deadline);
-        [phase, ready, probe, checkpoint, self.progress_at()].into_iter().flatten().min()
+        let own = [self.progress_at(), self.desk_timeout()];
+        [phase, ready, probe, checkpoint].into_iter().chain(own).flatten().min()
     }
 
     /// Whether a line of the agent's wire may be handed in. While not, its
@@ -273,11 +302,6 @@ impl Machine {
             && self.queue.in_flight() < self.setup.max_inflight
             && self.queue.bytes() < INFLIGHT_BYTES_MAX
             && self.live.as_ref().is_none_or(|live| live.outbox.has_room())
-    }
-
-    /// Whether lines of `--events` may be handed in.
-    pub fn wants_source(&self) -> bool {
-        false
     }
 
     /// Whether the run has ended.
@@ -303,6 +327,7 @@ impl Machine {
     fn advance(&mut self) {
         self.pass_deadlines();
         self.pump();
+        self.tend_desk();
         self.take_due_checkpoint();
         self.close_if_done();
     }
@@ -435,19 +460,35 @@ impl Machine {
         }
     }
 
-    fn source(&mut self, _batch: super::io::SourceBatch) {}
+    /// adrt's own count of time; it begins when the state is there.
+    pub(super) fn age(&self) -> Age {
+        self.age_base.map_or_else(Age::default, |base| base.at(self.now.mono))
+    }
 
-    fn posted(&mut self, _id: u64, _outcome: super::io::Posted) {}
-
-    fn age(&self) -> crate::clock::Age {
-        crate::clock::Age::default()
+    /// What events the agent wants from now on; what a dead one wanted is of
+    /// no interest to the next.
+    pub(super) fn subscribe(
+        &mut self,
+        origin: &Origin,
+        wanted: Option<&Subscription>,
+        every: Option<u64>,
+    ) {
+        let Origin::Agent { incarnation, .. } = origin else { return };
+        if let Some(live) = self.live.as_mut().filter(|l| l.incarnation == *incarnation) {
+            live.subscription = wanted.cloned();
+            live.checkpoint_every = every.or(live.checkpoint_every);
+        }
     }
 
     fn restored(&mut self, restored: super::io::Restored) {
         for warning in &restored.warnings {
             self.log(Level::Warning, warning.clone());
         }
-        self.book = Some(Book::new(restored, self.now.mono));
+        let (age, noted) = (restored.work.age, restored.work.age_at);
+        self.age_base.get_or_insert_with(|| AgeBase::new(age, noted, self.now));
+        self.book = Some(Book::new(restored, self.now));
+        self.source_found();
+        self.send_posts();
         self.settle_waiting();
     }
 }

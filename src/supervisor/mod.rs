@@ -11,13 +11,16 @@
 //! - [`lifecycle`]: from spawn to the end of an incarnation and what follows;
 //!   [`cause`]: why it starts; [`closing`]: the end of the run.
 //! - [`leaving`]: how a live agent is made to end.
+//! - [`age`]: adrt's own count of time.
 //! - [`restart`]: whether and when to start again.
 //! - [`intake`]: lines from the agent and the operator, into the queue.
 //! - [`queue`]: what waits for its turn or its commit, in order.
 //! - [`apply`]: requests done on the speculative state, each once for its key ([`keys`]);
-//!   [`records`]: adrt's own writes; [`answers`]: what is said of all these;
+//!   [`draft`]: a write while it is put together; [`desk`]: work that is due;
+//!   [`records`]: adrt's own writes; [`answers`], [`shown`]: what is said of all these;
 //!   [`greeting`]: the answer to `initialize`.
-//! - [`book`]: the state itself, committed and speculative.
+//! - [`book`]: the state itself, committed and speculative; [`agenda`]: what is
+//!   still to be done.
 //! - [`outbox`]: what the agent has been told and has not read yet.
 //! - [`trouble`]: a disk that refuses.
 //! - [`status`]: what an operator is shown.
@@ -29,11 +32,15 @@ pub mod restart;
 pub mod units;
 pub mod work;
 
+mod age;
+mod agenda;
 mod answers;
 mod apply;
 mod book;
 mod cause;
 mod closing;
+mod desk;
+mod draft;
 mod greeting;
 mod intake;
 mod keys;
@@ -43,6 +50,7 @@ mod outbox;
 mod queue;
 mod records;
 mod setup;
+mod shown;
 mod status;
 #[cfg(test)]
 mod testbed;

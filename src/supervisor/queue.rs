@@ -23,16 +23,19 @@
 //! their sum exactly: it bounds what an agent may have under way.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::book::Doc;
+use super::draft::{Follow, Known};
 use super::io::{
     Answer, CheckpointInfo, CheckpointReason, ConnId, Incarnation, IncarnationEnd,
-    IncarnationStart, KeyHash, Receipt, UnitId,
+    IncarnationStart, KeyHash, Receipt, SourceBatch, UnitId, WorkOp,
 };
 use super::outbox::Text;
+use crate::clock::Mono;
 use crate::engines::state::Node;
 use crate::protocol::error::WireError;
-use crate::protocol::message::{Request, Restore};
+use crate::protocol::message::{Request, Restore, Write};
 
 /// Who waits for the answer.
 #[derive(Debug, Clone)]
@@ -69,6 +72,13 @@ pub enum Work {
         /// What it holds.
         root: Node,
     },
+    /// The second half of a write: what it had to know is here.
+    Informed {
+        /// What was asked.
+        write: Write,
+        /// What was looked up for it.
+        known: Known,
+    },
     /// What adrt writes for itself.
     Own(Own),
     /// Nothing: the answer is made, and waits for its turn.
@@ -94,6 +104,21 @@ pub enum Own {
     Probe,
     /// The file is past its budget: lets the store shed what it can.
     MakeRoom,
+    /// Hands out what can be handed out.
+    HandOut,
+    /// Reads on in the inbox.
+    Fetch,
+    /// Fires timers and ends reviews that are due.
+    Timers,
+    /// Lines of a source.
+    Source(Arc<SourceBatch>),
+    /// A post has arrived, or never will.
+    Posted {
+        /// Which.
+        id: u64,
+    },
+    /// Reads on in what is to be sent.
+    FetchPosts,
     /// A setting for the next run.
     Meta {
         /// Its name.
@@ -122,6 +147,22 @@ pub enum Body {
     Loaded(Restore),
     /// How much was deleted.
     Removed,
+    /// What a write has to know, for its second half.
+    Informs {
+        /// The write.
+        write: Write,
+        /// What was asked for it.
+        questions: Vec<WorkOp>,
+    },
+    /// The answer to a question about work.
+    Looked,
+    /// A restore after which events wait again: its version, and how many.
+    Reopened {
+        /// The version.
+        version: u64,
+    },
+    /// It is answered when there is something to say, at the latest then.
+    Later(Mono),
 }
 
 /// An entry that waits for its turn.
@@ -164,6 +205,12 @@ pub struct Flight {
     pub key: Option<KeyHash>,
     /// See the module's text.
     pub barrier: bool,
+    /// Hashes of the events that come with it.
+    pub ids: Vec<KeyHash>,
+    /// What is to be done once it was answered.
+    pub follow: Vec<Follow>,
+    /// The agent got on by it.
+    pub progress: bool,
 }
 
 impl Flight {
@@ -171,14 +218,23 @@ impl Flight {
     /// became of this: it was to write something.
     pub fn in_doubt(&self) -> bool {
         let looks_up = match &self.body {
-            Body::Recalled | Body::Checkpoints | Body::Loaded(_) => true,
-            Body::Nothing
+            Body::Recalled
+            | Body::Checkpoints
+            | Body::Loaded(_)
+            | Body::Informs { .. }
+            | Body::Looked => true,
+            Body::Later(_)
+            | Body::Reopened { .. }
+            | Body::Nothing
             | Body::Text(_)
             | Body::Error(_)
             | Body::AwaitsBytes(_)
             | Body::Removed => false,
         };
-        self.unit.is_some() && !looks_up
+        // What they hand out along with their answer was never told.
+        let says_only =
+            matches!(self.work, Work::Request(Request::Initialize(_) | Request::Subscribe(_)));
+        self.unit.is_some() && !looks_up && !says_only
     }
 }
 

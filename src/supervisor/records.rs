@@ -1,18 +1,54 @@
 //! adrt's own records: the crash ledger, automatic checkpoints, what the next
 //! run must know.
 
+use super::agenda::timers::TimerNow;
 use super::apply::{Applied, Context};
 use super::book::Book;
-use super::io::{CheckpointReason, CheckpointRow, Incarnation, IncarnationEnd, Op};
+use super::draft::{Draft, Known};
+use super::io::{CheckpointReason, CheckpointRow, Fetch, Incarnation, IncarnationEnd, Op, WorkOp};
 use super::queue::{Body, Own};
+use super::work::{POSTS_KEPT, WINDOW_BYTES, WINDOW_EVENTS};
 
 /// What adrt writes for itself.
-pub fn apply(book: &mut Book, own: &Own, context: &Context) -> Applied {
+pub fn apply(book: &mut Book, own: &Own, timers: TimerNow, context: &Context) -> Applied {
+    let known = Known::default();
+    let draft = |book, act: &dyn Fn(&mut Draft<'_>)| {
+        let mut draft = Draft::new(book, context, &known);
+        act(&mut draft);
+        draft.into_own()
+    };
+    match own {
+        Own::Ended(end) => ended(book, end, context),
+        Own::Fetch => fetch(book, context),
+        Own::FetchPosts => {
+            let after = book.doc.agenda.posts.last_read();
+            let op = Op::Work(WorkOp::FetchPosts { after, limit: POSTS_KEPT });
+            Applied { barrier: true, ..Applied::lookup(op, Body::Nothing) }
+        }
+        // What there is to hand out goes along with everything.
+        Own::HandOut => Applied::answer(Body::Nothing),
+        Own::Timers => draft(book, &|draft| {
+            draft.fire_timers(timers);
+            draft.expire_reviews(timers.age);
+        }),
+        Own::Source(batch) => draft(book, &|draft| draft.source(batch)),
+        Own::Posted { id } => draft(book, &|draft| draft.posted(*id)),
+        Own::Begin(_)
+        | Own::Checkpoint(_)
+        | Own::Farewell
+        | Own::Restart
+        | Own::Probe
+        | Own::MakeRoom
+        | Own::Meta { .. } => record(book, own, context),
+    }
+}
+
+/// What is no work.
+fn record(book: &mut Book, own: &Own, context: &Context) -> Applied {
     let mut ops = Vec::new();
     let memory = Op::Restart(context.memory);
     match own {
         Own::Begin(start) => ops.extend([Op::Begin(start.clone()), memory]),
-        Own::Ended(end) => ended(book, end, context, &mut ops),
         Own::Checkpoint(reason) => checkpoint_if_dirty(book, &mut ops, *reason, context),
         Own::Farewell => {
             checkpoint_if_dirty(book, &mut ops, CheckpointReason::End, context);
@@ -31,21 +67,30 @@ pub fn apply(book: &mut Book, own: &Own, context: &Context) -> Applied {
             ops.push(Op::RebuildReserve);
         }
         Own::Meta { name, value } => ops.push(Op::Meta { name, value: value.clone() }),
+        Own::Ended(_)
+        | Own::HandOut
+        | Own::Fetch
+        | Own::Timers
+        | Own::Source(_)
+        | Own::Posted { .. }
+        | Own::FetchPosts => {}
     }
     let changed = ops.iter().any(|op| matches!(op, Op::Checkpoint(_)));
-    let privileged = match own {
-        Own::Begin(_) | Own::Ended(_) | Own::Farewell | Own::Restart | Own::Meta { .. } => true,
-        Own::Checkpoint(_) | Own::Probe | Own::MakeRoom => false,
-    };
+    let privileged = !matches!(own, Own::Checkpoint(_) | Own::Probe | Own::MakeRoom);
     Applied { ops, changed, privileged, ..Applied::answer(Body::Nothing) }
 }
 
 /// The ledger's row; a checkpoint if anything changed since the last one; and
-/// for a crash a pin on the newest, so that what it crashed on is kept.
-fn ended(book: &mut Book, end: &IncarnationEnd, context: &Context, ops: &mut Vec<Op>) {
+/// for a crash a pin on the newest, so that what it crashed on is kept. What it held waits again, or is given up.
+fn ended(book: &mut Book, end: &IncarnationEnd, context: &Context) -> Applied {
     let crash = end.class.is_crash();
+    let known = Known::default();
+    let mut draft = Draft::new(book, context, &known);
+    let held = draft.incarnation_ended(end.incarnation, crash, &end.summary);
+    let mut applied = draft.into_own();
     let version = if end.version == 0 { book.doc.version } else { end.version };
-    ops.push(Op::End(Box::new(IncarnationEnd { version, ..end.clone() })));
+    let ops = &mut applied.ops;
+    ops.push(Op::End(Box::new(IncarnationEnd { version, held, ..end.clone() })));
     ops.push(Op::Restart(context.memory));
     let reason = if crash { CheckpointReason::Crash } else { CheckpointReason::End };
     if book.is_dirty() {
@@ -54,6 +99,25 @@ fn ended(book: &mut Book, end: &IncarnationEnd, context: &Context, ops: &mut Vec
     if let (true, Some((checkpoint, _))) = (crash, book.doc.checkpoint) {
         ops.push(Op::Pin { checkpoint, incarnation: end.incarnation });
     }
+    Applied { changed: true, privileged: true, ..applied }
+}
+
+/// Reads on in the inbox. Nothing is applied behind it until it is here: what
+/// came meanwhile would be missed.
+fn fetch(book: &Book, context: &Context) -> Applied {
+    let inbox = &book.doc.agenda.inbox;
+    // The file was read again meanwhile, and there is nothing more to read.
+    let Some(after) = inbox.fetch_after(context.age) else {
+        return Applied::answer(Body::Nothing);
+    };
+    let op = Op::Work(WorkOp::Fetch(Fetch {
+        after: Some(after),
+        types: inbox.filter().types().to_vec(),
+        limit: WINDOW_EVENTS,
+        bytes: WINDOW_BYTES,
+        without: inbox.held_seqs(),
+    }));
+    Applied { barrier: true, ..Applied::lookup(op, Body::Nothing) }
 }
 
 fn checkpoint_if_dirty(

@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 use backoff::backoff::Backoff;
 use backoff::exponential::ExponentialBackoff;
 
-use crate::clock;
+use crate::clock::{self, Age};
 
 use super::exit::EXIT_NOT_EXECUTABLE;
 use super::io::{Exit, ExitClass, Outcome, RestartMemory};
+use super::units::{UNSTABLE_CRASHES, UNSTABLE_SPAN};
 
 /// `--backoff-initial`.
 pub const BACKOFF_INITIAL_DEFAULT: Duration = Duration::from_millis(500);
@@ -91,6 +92,10 @@ pub struct Ended {
     pub exit: Option<Exit>,
     /// How long it had lived.
     pub uptime: Duration,
+    /// When, by adrt's own count of time.
+    pub age: Age,
+    /// The newest checkpoint then.
+    pub checkpoint: Option<u64>,
 }
 
 /// What follows.
@@ -145,6 +150,22 @@ impl Restarts {
         self.memory.crashes_in_row >= CRASH_LOOP
     }
 
+    /// Whether it crashed more than [`UNSTABLE_CRASHES`] times within
+    /// [`UNSTABLE_SPAN`], however long it lived in between.
+    pub fn is_unstable(&self, now: Age) -> bool {
+        let recent = |crash: &Age| *crash != Age::default() && now.since(*crash) < UNSTABLE_SPAN;
+        self.memory.crashes.iter().all(recent)
+    }
+
+    /// The checkpoint to go back to, if this is a loop in which that was not
+    /// done yet.
+    pub fn take_rollback(&mut self) -> Option<u64> {
+        let due = self.is_loop() && !self.memory.rolled_back;
+        let checkpoint = self.memory.before_loop.filter(|_| due)?;
+        self.memory.rolled_back = true;
+        Some(checkpoint)
+    }
+
     /// A delay has so much left.
     pub fn set_delay_left(&mut self, left: Option<Duration>) {
         self.memory.delay_left = left;
@@ -167,6 +188,8 @@ impl Restarts {
     pub fn progress(&mut self) {
         self.memory.crashes_in_row = 0;
         self.memory.restarts = 0;
+        self.memory.before_loop = None;
+        self.memory.rolled_back = false;
     }
 
     /// An operator stepped in: nothing is counted against the agent any more.
@@ -198,6 +221,20 @@ impl Restarts {
         }
     }
 
+    /// Counts a crash: in the row, and among those of the last hour.
+    fn count(&mut self, ended: Ended) {
+        if self.memory.crashes_in_row == 0 {
+            self.memory.before_loop = ended.checkpoint;
+            self.memory.rolled_back = false;
+        }
+        self.memory.crashes_in_row = self.memory.crashes_in_row.saturating_add(1);
+        self.memory.crashes.rotate_left(1);
+        if let Some(last) = self.memory.crashes.last_mut() {
+            // Zero would mean that there was none.
+            *last = ended.age.max(Age::from_millis(1));
+        }
+    }
+
     fn after_success(&mut self) -> Next {
         self.memory.crashes_in_row = 0;
         match self.policy.mode {
@@ -212,7 +249,7 @@ impl Restarts {
     }
 
     fn after_crash(&mut self, ended: Ended, rng: &mut fastrand::Rng) -> Next {
-        self.memory.crashes_in_row = self.memory.crashes_in_row.saturating_add(1);
+        self.count(ended);
         if let Some(Exit::Code(code)) = ended.exit
             && self.policy.fatal_exit.contains(&code)
         {
@@ -233,8 +270,13 @@ impl Restarts {
         }
         self.memory.restarts = self.memory.restarts.saturating_add(1);
         let count = self.memory.crashes_in_row;
-        let delay = delay(&self.policy, count, rng);
+        let unstable = self.is_unstable(ended.age);
+        let slowed = if unstable { count.max(CRASH_LOOP) } else { count };
+        let delay = delay(&self.policy, slowed, rng);
         let why = match count {
+            n if n < CRASH_LOOP && unstable => {
+                format!("more than {UNSTABLE_CRASHES} crashes within an hour: unstable")
+            }
             1 => "first crash in a row".into(),
             n if n >= CRASH_LOOP => format!("crash {n} in a row: a crash loop"),
             n => format!("crash {n} in a row"),

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-
 use super::restart::Policy;
 
 /// `--max-attempts`: so many deaths of the agent over an event make it a dead
@@ -63,14 +61,14 @@ pub struct Setup {
     /// A checkpoint after so many acked or processed events; what the client
     /// asks for counts only without it.
     pub checkpoint_every: Option<u64>,
-    /// For cron timers.
-    pub time_zone: TimeZone,
+    /// The name of the time zone for cron timers that name none.
+    pub time_zone: String,
     /// Seeds the jitter.
     pub seed: u64,
 }
 
 /// How events are handed out and given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventPolicy {
     /// So many deaths of the agent over an event make it a dead letter.
     pub max_attempts: u32,

@@ -22,12 +22,14 @@ impl Machine {
         put("restarts", json!(self.starts.saturating_sub(1)));
         put("crashes_in_row", json!(self.restarts.crashes_in_row()));
         put("crash_loop", json!(self.restarts.is_loop()));
+        put("unstable", json!(self.restarts.is_unstable(self.age())));
         put("ready", json!(self.ready == Readiness::Told));
         let live = self.live.as_ref();
         put("pid", json!(live.map(|l| l.process.pid)));
         put("uptime_ms", json!(live.map(|l| millis(self.now.mono.since(l.started)))));
         put("status_text", json!(live.and_then(|l| l.said.as_deref())));
         put("next_retry_ms", json!(self.next_retry_ms()));
+        put("subscribed", self.subscribed());
         put("last_exit", self.last_exit());
         put("store", json!(self.store_line()));
         put("writes_waiting", json!(self.writes_waiting()));
@@ -37,8 +39,29 @@ impl Machine {
             put("checkpoint", book.last_checkpoint().map_or(Value::Null, checkpoint));
             put("file_bytes", json!(book.used_bytes));
             put("written_bytes", json!(book.written_bytes));
+            let agenda = &book.doc.agenda;
+            let held = agenda.inbox.held_count() as u64;
+            let parked = agenda.inbox.parked();
+            put(
+                "inbox",
+                json!({
+                    "pending": agenda.inbox.depth().saturating_sub(parked + held),
+                    "held": held,
+                    "parked": parked,
+                    "dead": agenda.inbox.dead(),
+                    "full": self.inbox_is_full(),
+                }),
+            );
+            put("reviews", json!(agenda.reviews.count()));
+            put("timers", json!(agenda.timers.count()));
+            put("posts", json!(agenda.posts.count()));
         }
         Value::Object(status).to_string()
+    }
+
+    fn subscribed(&self) -> Value {
+        let wanted = self.live.as_ref().and_then(|live| live.subscription.as_ref());
+        wanted.map_or(Value::Null, |w| json!({"credit": w.credit, "types": w.types}))
     }
 
     fn phase_name(&self) -> &'static str {

@@ -43,7 +43,7 @@ pub fn setup() -> Setup {
         events: EventPolicy::default(),
         on_crash_loop: OnCrashLoop::default(),
         checkpoint_every: None,
-        time_zone: jiff::tz::TimeZone::UTC,
+        time_zone: "UTC".into(),
         seed: 1,
     }
 }

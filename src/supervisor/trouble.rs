@@ -88,11 +88,17 @@ impl Machine {
                 if let (Some(book), Some(key)) = (&mut self.book, &flight.key) {
                     book.forget_key(key);
                 }
+                if let Some(book) = &mut self.book {
+                    flight.ids.iter().for_each(|id| book.forget_event(id));
+                }
                 unanswered.push(flight);
             }
         }
         if let Some(book) = &mut self.book {
             book.revert();
+        }
+        if let Some(live) = &mut self.live {
+            live.subscription.clone_from(&live.subscribed);
         }
         unanswered
     }
@@ -120,9 +126,12 @@ impl Machine {
                 end.version = self.book.as_ref().map_or(0, |book| book.doc.version);
                 self.owe(Own::Ended(end));
             }
-            Work::Own(own) => self.owe(own),
+            Work::Own(own) => {
+                self.desk_is_done(&own, false);
+                self.owe(own);
+            }
             Work::Answered(body) => self.answer_body(origin, body, &[]),
-            Work::Request(_) | Work::Restore { .. } => {
+            Work::Request(_) | Work::Restore { .. } | Work::Informed { .. } => {
                 if let Some(trouble) = &mut self.trouble {
                     trouble.refused += 1;
                 }
@@ -133,9 +142,21 @@ impl Machine {
 
     fn owe(&mut self, own: Own) {
         let keep = match own {
-            Own::Begin(_) | Own::Ended(_) | Own::Farewell | Own::Restart | Own::Meta { .. } => true,
+            Own::Begin(_)
+            | Own::Ended(_)
+            | Own::Farewell
+            | Own::Restart
+            | Own::Posted { .. }
+            | Own::Meta { .. } => true,
             // Due again by themselves.
-            Own::Checkpoint(_) | Own::Probe | Own::MakeRoom => false,
+            Own::Checkpoint(_)
+            | Own::Probe
+            | Own::MakeRoom
+            | Own::HandOut
+            | Own::Fetch
+            | Own::Timers
+            | Own::Source(_)
+            | Own::FetchPosts => false,
         };
         let Some(trouble) = &mut self.trouble else { return };
         trouble.probing = false;
@@ -177,27 +198,37 @@ impl Machine {
 
     fn outcome_unknown(&mut self, failure: &StoreFailure, unanswered: Vec<Flight>) {
         self.begin_trouble(failure);
-        let mut astray = false;
+        // What is held is only known here, and not any more.
+        let mut astray =
+            self.book.as_ref().is_some_and(|book| book.doc.agenda.inbox.held_count() > 0);
         let mut again = Vec::new();
         for flight in unanswered {
             let in_doubt = flight.in_doubt();
             let Flight { origin, work, size, after, .. } = flight;
             let work = match work {
                 Work::Own(own) => {
+                    self.source_lost(&own);
+                    self.desk_is_done(&own, false);
                     self.owe(own);
                     continue;
                 }
-                Work::Request(_) | Work::Restore { .. } if in_doubt => {
+                Work::Request(_) | Work::Restore { .. } | Work::Informed { .. } if in_doubt => {
                     astray |= after.is_some();
                     Work::Answered(Body::Error(unknown_error(failure)))
                 }
                 // What only looks is done again, in its place in the line.
-                Work::Request(_) | Work::Restore { .. } | Work::Answered(_) => work,
+                Work::Request(_)
+                | Work::Restore { .. }
+                | Work::Informed { .. }
+                | Work::Answered(_) => work,
             };
             again.push(Waiting { origin, work, second_try: false, size });
         }
         again.into_iter().rev().for_each(|waiting| self.queue.push_front(waiting));
         self.book = None;
+        if let Some(live) = &mut self.live {
+            live.leases.clear();
+        }
         if astray {
             self.begin_leaving(Why::StoreLost);
         }
@@ -294,13 +325,16 @@ impl Machine {
 /// Whether it makes the file larger.
 fn grows(work: &Work) -> bool {
     match work {
-        Work::Restore { .. } => true,
+        Work::Restore { .. } | Work::Informed { .. } => true,
         Work::Own(_) | Work::Answered(_) => false,
         Work::Request(request) => match request {
             Request::Write(_) | Request::CheckpointRestore(_) => true,
             Request::Initialize(_)
             | Request::Ready { .. }
             | Request::StateGet { .. }
+            | Request::Look(_)
+            | Request::Subscribe(_)
+            | Request::EventNext { .. }
             | Request::CheckpointList { .. }
             | Request::CheckpointPrune { .. }
             | Request::HistoryForget { .. }

@@ -305,7 +305,7 @@ pub struct RestartMemory {
     /// It was gone back to, in this loop.
     pub rolled_back: bool,
     /// When the last crashes were, oldest first; zero where there was none.
-    pub crashes: [Age; UNSTABLE_CRASHES],
+    pub crashes: [Age; UNSTABLE_CRASHES + 1],
 }
 
 /// More crashes than so many within [`UNSTABLE_SPAN`] make an agent unstable,

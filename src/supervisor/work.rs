@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::units::KeyHash;
 use crate::clock::{Age, Wall};
+pub use crate::protocol::work::{KvValue, Scope, StepKey};
 
 /// The number of an event: 1, 2, 3 … over the agent's life.
 pub type Seq = u64;
@@ -285,24 +286,6 @@ pub struct History {
     pub kind: Option<String>,
 }
 
-/// What a step belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// An event: it lives as long as that is kept.
-    Event(Seq),
-    /// A name: it lives until it is forgotten.
-    Named(Arc<str>),
-}
-
-/// A step's scope and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StepKey {
-    /// Its scope.
-    pub scope: Scope,
-    /// Its name.
-    pub name: Arc<str>,
-}
-
 /// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepState {
@@ -356,15 +339,6 @@ pub struct StepFound {
     pub row: StepRow,
     /// Its review, if it has one and that is kept.
     pub review: Option<ReviewRow>,
-}
-
-/// A value of the key-value store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KvValue {
-    /// JSON text.
-    Json(Arc<str>),
-    /// Bytes.
-    Bytes(Arc<[u8]>),
 }
 
 /// An entry of the key-value store.

@@ -5,9 +5,11 @@
 
 mod agents;
 mod crashes;
+mod events;
 mod output;
 mod past;
 mod running;
 mod starting;
 mod state;
+mod steps;
 mod world;

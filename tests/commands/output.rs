@@ -52,6 +52,11 @@ fn colour_only_where_it_is_wanted() {
     assert!(!world.ok(&["state", "show"]).contains('\u{1b}'));
     assert!(world.ok(&["state", "show", "--color", "always"]).contains('\u{1b}'));
     assert!(world.ok(&["list", "--color", "always"]).contains('\u{1b}'));
+    world.ok(&["events", "emit", "{\"type\":\"t\"}"]);
+    for words in [&["events", "list"][..], &["events", "show", "1"]] {
+        assert!(!world.ok(words).contains('\u{1b}'));
+        assert!(world.ok(&[words, &["--color", "always"]].concat()).contains('\u{1b}'));
+    }
     assert!(!world.ok(&["list", "--color", "never"]).contains('\u{1b}'));
 }
 
@@ -61,9 +66,22 @@ fn pages_fit_eighty_columns() {
     let wide = format!("{{\"{}\":\"{}\"}}", "k".repeat(200), "v".repeat(200));
     world.ok(&["state", "set", &wide]);
     world.ok(&["checkpoints", "create", "--label", &"label ".repeat(30)]);
+    let event = format!("{{\"type\":\"{0}\",\"text\":\"{0}\"}}", "t".repeat(300));
+    world.ok(&["events", "emit", &event]);
+    let unknown = ["step", "run", &"s".repeat(100), "--on-unknown", "review", "--", "false"];
+    for code in [1, 69] {
+        world.fails(code, &unknown);
+    }
+    let running = world.idle("a-name-of-some-length");
+    world.ok(&["events", "next"]);
+    world.ok(&["events", "nack", "1", "1", "--dead", "--reason", &"why ".repeat(50)]);
+    drop(running);
     for words in [
         &["list"][..],
         &["status"],
+        &["events", "list"],
+        &["events", "list", "--dead"],
+        &["reviews", "list"],
         &["state", "history"],
         &["checkpoints", "list"],
         &["crashes", "list", "--all"],

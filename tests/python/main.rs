@@ -1,6 +1,10 @@
 //! The Python client's tests, run by the machine's `python3` with nothing
 //! installed: each module of `python/tests` is a test here.
 //!
+//! The tests of the bindings to frameworks need those: they are installed into
+//! an environment below `target`, once; where that can't be done, those tests
+//! are skipped and say so.
+//!
 //! `ADRT_TEST_PYTHON` names another interpreter, `ADRT_TEST_SEED` repeats a run.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
@@ -9,6 +13,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
+
+/// What the bindings are for, and the test suite that LangGraph has for savers.
+const FRAMEWORKS: &[&str] = &["langgraph", "langgraph-checkpoint-conformance", "openai-agents"];
+/// Modules that are of no use without them.
+const NEED_FRAMEWORKS: &[&str] = &["test_langgraph", "test_openai_agents", "test_work"];
 
 macro_rules! modules {
     ($($name:ident)*) => {
@@ -23,7 +33,10 @@ macro_rules! modules {
     };
 }
 
-modules! { test_adrt test_clients test_hazards test_package test_state test_testing test_wire }
+modules! {
+    test_adrt test_clients test_delivery test_events test_examples test_hazards test_langgraph
+    test_openai_agents test_package test_state test_steps test_testing test_timers test_wire test_work
+}
 
 #[test]
 fn no_module_is_left_out() {
@@ -38,7 +51,7 @@ fn no_module_is_left_out() {
 
 fn run(module: &str) {
     let home = tempfile::tempdir().expect("a temporary directory can be made");
-    let python = std::env::var("ADRT_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = if NEED_FRAMEWORKS.contains(&module) { with_frameworks() } else { python() };
     let mut command = Command::new(&python);
     // Above all no PYTHONUNBUFFERED: adrt sets it for the agent, and a test
     // that has it anyway would not see if it didn't.
@@ -65,6 +78,34 @@ fn run(module: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+fn python() -> String {
+    std::env::var("ADRT_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+/// A Python that has the frameworks, or the usual one where they can't be had.
+fn with_frameworks() -> String {
+    static MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("frameworks");
+        let (inside, done) = (place.join("bin/python"), place.join("installed"));
+        // The mark is made last: an installation that was cut short is made anew.
+        if !done.exists() {
+            let run = |command: &mut Command| command.status().is_ok_and(|status| status.success());
+            let _not_there = fs::remove_dir_all(&place);
+            let installed = run(Command::new(python()).args(["-m", "venv"]).arg(&place))
+                && run(Command::new(&inside)
+                    .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                    .args(FRAMEWORKS));
+            if !installed || fs::write(&done, "").is_err() {
+                eprintln!("the frameworks can't be installed: their tests are skipped");
+                return None;
+            }
+        }
+        Some(inside)
+    });
+    made.as_ref().map_or_else(python, |inside| inside.display().to_string())
 }
 
 fn python_dir() -> PathBuf {

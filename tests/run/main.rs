@@ -22,5 +22,6 @@ mod plain;
 mod refusals;
 mod restarts;
 mod rivals;
+mod sources;
 mod stops;
 mod wire;

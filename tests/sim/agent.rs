@@ -38,6 +38,8 @@ pub enum Meaning {
 struct Temper {
     speaks: bool,
     tag: bool,
+    /// Asks for events.
+    works: bool,
     /// Reads its answers: in so many of a hundred turns.
     reads: u8,
     /// Ends of itself: in so many of a thousand turns.
@@ -72,6 +74,7 @@ impl Process {
         let temper = Temper {
             speaks: rng.u8(0..10) > 1,
             tag: rng.u8(0..4) == 0,
+            works: rng.u8(0..4) > 0,
             reads: [0, 10, 60, 100][rng.usize(0..4)],
             frail: [0, 5, 30, 200][rng.usize(0..4)],
             obeys_shutdown: rng.u8(0..3) > 0,
@@ -99,7 +102,7 @@ impl Process {
     }
 
     /// It does something. Returns bytes it read.
-    pub fn act(&mut self, rng: &mut Rng, script: &mut Script, known: Known) -> usize {
+    pub fn act(&mut self, rng: &mut Rng, script: &mut Script, known: &Known) -> usize {
         let leaves = (self.asked && self.temper.obeys_shutdown && rng.bool())
             || (self.terminated && self.temper.obeys_terminate);
         if leaves || rng.u16(0..1000) < self.temper.frail {
@@ -129,7 +132,7 @@ impl Process {
         std::mem::take(&mut self.unread)
     }
 
-    fn write(&mut self, rng: &mut Rng, script: &mut Script, known: Known) {
+    fn write(&mut self, rng: &mut Rng, script: &mut Script, known: &Known) {
         if !self.temper.speaks || rng.u8(0..12) == 0 {
             return self.babble(rng);
         }
@@ -149,8 +152,15 @@ impl Process {
 
     fn initialize(&mut self, rng: &mut Rng, script: &mut Script) -> Request {
         let omit = rng.u8(0..4) == 0;
+        let (wanted, events) = match self.temper.works {
+            true => {
+                let (params, events) = Script::events(rng);
+                (format!(",\"events\":{params}"), Some(events))
+            }
+            false => (String::new(), None),
+        };
         let (mut token, mut protocol, mut what) =
-            (self.token.clone(), "[1]", What::Initialize { omit, tag: self.temper.tag });
+            (self.token.clone(), "[1]", What::Initialize { omit, tag: self.temper.tag, events });
         match rng.u8(0..14) {
             0 => {
                 token.replace_range(0..1, if token.starts_with('x') { "y" } else { "x" });
@@ -165,7 +175,7 @@ impl Process {
         let omit = if omit { ",\"state\":\"omit\"" } else { "" };
         let params = format!(
             "{{\"protocol\":{protocol},\"token\":\"{token}\",\"client\":{{\"name\":\"sim\"}},\
-             \"frame_tag\":{}{omit}}}",
+             \"frame_tag\":{}{omit}{wanted}}}",
             self.temper.tag
         );
         let id = Some(script.next().to_string());

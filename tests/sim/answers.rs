@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use adrt::engines::state::Format;
-use adrt::supervisor::io::CheckpointRef;
+use adrt::supervisor::io::{CheckpointRef, EventRow, EventState};
 use serde_json::Value;
 
 use super::durable::Durable;
+use super::errands::Errand;
+use super::hands::HandOuts;
 use super::request::{Request, Step, What, Write};
 
 /// What was told so far.
@@ -16,6 +18,8 @@ pub struct Told {
     keyed: HashMap<String, (String, Value)>,
     /// The newest version anybody was told of.
     pub version: u64,
+    /// Events, to whomever.
+    pub hand_outs: HandOuts,
     /// In this run the disk has refused something.
     pub disk_refused: bool,
     /// The code of the last refusal, if the last answer was one.
@@ -59,7 +63,15 @@ pub fn check(
             assert!(result["checkpoints"].is_u64() && result["versions"].is_u64());
             None
         }
-        What::Plain => {
+        What::Next => {
+            if !result["event"].is_null() {
+                let handed = told.hand_outs.told(result, &durable.work);
+                told.hand_outs.to_operators.push(handed);
+            }
+            None
+        }
+        What::Look => None,
+        What::Plain | What::Subscribe { .. } => {
             assert_eq!(result, &serde_json::json!({}));
             None
         }
@@ -128,10 +140,17 @@ fn written(result: &Value, write: &Write, durable: &Durable) -> Option<u64> {
     assert_eq!(results.len(), write.steps.len());
     let mut version = None;
     for (step, result) in write.steps.iter().zip(results) {
-        let v = result["version"].as_u64().unwrap();
+        let v = match step {
+            Step::Errand { what, .. } => match errand_done(what, result, durable) {
+                Some(v) => v,
+                None => continue,
+            },
+            Step::Patch { .. } | Step::Checkpoint { .. } => result["version"].as_u64().unwrap(),
+        };
         assert!(version.is_none_or(|before| before == v || write.is_tx));
         version = version.max(Some(v));
         match step {
+            Step::Errand { .. } => {}
             Step::Patch { format, text } => patched(v, *format, text, write, durable),
             Step::Checkpoint { label } => {
                 let (id, bytes) = (result["id"].as_u64().unwrap(), result["bytes"].as_u64());
@@ -197,6 +216,8 @@ fn check_error(request: &Request, error: &Value, durable: &Durable, floor: u64) 
         (What::Write(write), 1101) => conflict(write.if_version, data),
         (What::Restore { if_version, .. }, 1101) => conflict(*if_version, data),
         (What::Write(write), 1102) => failed_somewhere(write, durable, floor),
+        (What::Write(write), code) if refuses(write, code) => {}
+        (What::Next, -32602 | 1501 | 1502) | (What::Look, 1501 | 1502) => {}
         (What::Get { path: Some(path) }, -32602) => {
             let mut seen = durable.history.from(floor);
             assert!(seen.any(|(_, row)| row.value.pointer(path).is_none()), "it is there");
@@ -222,6 +243,60 @@ fn check_error(request: &Request, error: &Value, durable: &Durable, floor: u64) 
         ) => {}
         _ => panic!("{request:?} was answered {error}"),
     }
+}
+
+/// Whether a step of it may be refused with that code, as things may stand.
+fn refuses(write: &Write, code: i64) -> bool {
+    write.steps.iter().any(|step| {
+        let Step::Errand { method, what, .. } = step else { return false };
+        match code {
+            1201 => !matches!(what, Errand::Emit { .. } | Errand::Post | Errand::Other),
+            1202 => method.starts_with("event.") || method.starts_with("step."),
+            1203 => matches!(what, Errand::Post),
+            1204 => matches!(what, Errand::Emit { .. } | Errand::Ack { .. }),
+            1301 | 1302 => matches!(what, Errand::Begin(_)),
+            -32602 => matches!(what, Errand::Release { .. } | Errand::Other),
+            _ => false,
+        }
+    })
+}
+
+/// An errand is told to be done when it is on the disk. Gives the version, if
+/// it tells one.
+fn errand_done(what: &Errand, result: &Value, durable: &Durable) -> Option<u64> {
+    let work = &durable.work;
+    match what {
+        Errand::Emit { mark, id } => {
+            let seq = result["seq"].as_u64().unwrap();
+            let there = marked(*mark, durable) == Some(seq) || work.dropped.contains(&seq);
+            let again = result["duplicate"] == true && id.is_some();
+            assert!(
+                seq <= work.last_seq && (there || again || durable.forgot_key),
+                "event {seq} is not there"
+            );
+            None
+        }
+        Errand::Ack { seq, .. } => {
+            let acked = |row: &EventRow| row.status.state == EventState::Acked;
+            assert!(work.dropped.contains(seq) || acked(&work.events[seq]), "{seq} is not acked");
+            result["version"].as_u64()
+        }
+        Errand::Complete(_) => result["version"].as_u64(),
+        Errand::Post
+        | Errand::Release { .. }
+        | Errand::Extend { .. }
+        | Errand::Begin(_)
+        | Errand::Other => None,
+    }
+}
+
+/// The number of the event with that mark.
+fn marked(mark: u64, durable: &Durable) -> Option<u64> {
+    let text = format!("\"mark\":{mark}");
+    let has = |row: &&EventRow| {
+        row.body.ends_with(&format!("{text}}}")) || row.body.contains(&format!("{text},"))
+    };
+    durable.work.events.values().find(has).map(|row| row.status.seq)
 }
 
 fn conflict(if_version: Option<u64>, data: &Value) {
@@ -251,8 +326,14 @@ fn not_applied(write: &Write, durable: &Durable) {
         return;
     }
     for step in &write.steps {
-        if let Step::Patch { text, .. } = step {
-            assert_eq!(durable.history.patch(text), None, "it was applied all the same");
+        match step {
+            Step::Patch { text, .. } => {
+                assert_eq!(durable.history.patch(text), None, "it was applied all the same");
+            }
+            Step::Errand { what: Errand::Emit { mark, .. }, .. } => {
+                assert_eq!(marked(*mark, durable), None, "it was applied all the same");
+            }
+            Step::Errand { .. } | Step::Checkpoint { .. } => {}
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use adrt::clock::Mono;
-use adrt::supervisor::io::{ConnId, Effect, Notice, Op, RestartMemory, Unit};
+use adrt::supervisor::io::{
+    ConnId, Effect, EventRow, GroupSignal, Notice, Op, RestartMemory, Seq, Unit,
+};
 use adrt::supervisor::machine::Setup;
 use serde_json::Value;
 
@@ -13,6 +15,7 @@ use super::durable::Durable;
 use super::request::Request;
 use super::run::Run;
 use super::side::{Fate, Side};
+use super::work::Work;
 
 #[derive(Default)]
 pub struct Checks {
@@ -117,7 +120,15 @@ impl Checks {
                 side.deaf = true;
                 side.asked_to_leave = true;
             }
-            Effect::Signal { incarnation, .. } => self.side_of(*incarnation).asked_to_leave = true,
+            Effect::Signal { incarnation, signal } => {
+                let side = self.side_of(*incarnation);
+                if *signal == GroupSignal::Abort {
+                    assert!(setup.events.timeout.is_some(), "nothing had a time");
+                    assert!(!durable.work.held.is_empty(), "it holds nothing for too long");
+                }
+                side.asked_to_leave = true;
+                self.run.hung |= *signal == GroupSignal::Abort;
+            }
             Effect::Reply { conn, bytes } => {
                 let request = self.conns.remove(conn).expect("an operator was answered twice");
                 let answer = parse(bytes);
@@ -135,6 +146,24 @@ impl Checks {
             | Effect::Post(_)
             | Effect::Notify(_)
             | Effect::Log { .. } => {}
+        }
+    }
+
+    /// Work that could go on has gone on.
+    pub fn work_flows(&self, work: &Work) {
+        let Some(side) = &self.side else { return };
+        let gone = side.deaf || side.asked_to_leave || side.finished || !side.is_greeted();
+        let Some(credit) = side.hands.credit.filter(|_| !gone) else { return };
+        let held = &work.held;
+        let waits =
+            |row: &&&EventRow| !held.contains_key(&row.status.seq) && side.hands.wants(&row.kind);
+        let pending = work.pending();
+        let Some(next) = pending.iter().find(waits) else { return };
+        let suspect = |seq: &Seq| work.events[seq].status.deaths > 0;
+        let alone = next.status.deaths > 0 && !held.is_empty();
+        let may = next.status.due <= work.age && held.len() < credit;
+        if may && !alone && !held.keys().any(suspect) {
+            panic!("it waits, and nobody holds it back: {next:?}; held: {held:?}");
         }
     }
 

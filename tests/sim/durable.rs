@@ -8,11 +8,13 @@ use adrt::clock::Wall;
 use adrt::engines::state::{Format, Limits, Node};
 use adrt::supervisor::io::{
     Answer, CheckpointInfo, CheckpointRef, CheckpointRow, IncarnationEnd, JournalRow, KeyHash, Op,
-    ProcessIdentity, RestartMemory, Restored, Unit, WorkRestored,
+    ProcessIdentity, RestartMemory, Restored, Unit,
 };
 use serde_json::Value;
 
 use super::model;
+use super::unit;
+use super::work::Work;
 
 /// A checkpoint.
 #[derive(Clone)]
@@ -65,6 +67,7 @@ pub struct Durable {
     pub restart: RestartMemory,
     pub meta: HashMap<String, String>,
     pub reserve: bool,
+    pub work: Rc<Work>,
     /// Bytes of journal that are still kept.
     journal_bytes: u64,
 }
@@ -112,6 +115,7 @@ impl Default for Durable {
             restart: RestartMemory::default(),
             meta: HashMap::new(),
             reserve: true,
+            work: Rc::default(),
             journal_bytes: 0,
         }
     }
@@ -145,7 +149,7 @@ impl Durable {
             tail_bytes: self.tail_bytes(),
             keys: self.keys.iter().map(|(key, request, at, _)| (*key, *request, *at)).collect(),
             used_bytes: self.used_bytes(),
-            work: WorkRestored::default(),
+            work: self.work.restored(),
             warnings: Vec::new(),
         }
     }
@@ -173,13 +177,20 @@ impl Durable {
     fn unit(&mut self, unit: &Unit) -> Vec<Answer> {
         assert!(!unit.ops.is_empty(), "an empty unit");
         let mut answers = Vec::new();
+        self.work_mut().begin_unit(unit);
         for op in &unit.ops {
-            answers.extend(self.op(op, unit.at, &answers));
+            answers.extend(self.op(op, unit, &answers));
         }
+        self.work_mut().end_unit(unit, &unit::effects(unit));
         answers
     }
 
-    fn op(&mut self, op: &Op, at: Wall, made: &[Answer]) -> Option<Answer> {
+    pub fn work_mut(&mut self) -> &mut Work {
+        Rc::make_mut(&mut self.work)
+    }
+
+    fn op(&mut self, op: &Op, unit: &Unit, made: &[Answer]) -> Option<Answer> {
+        let at = unit.at;
         match op {
             Op::Journal(row) => self.journal(row),
             Op::Checkpoint(row) => return Some(self.snapshot(row, at)),
@@ -206,6 +217,7 @@ impl Durable {
                 assert!(self.history.get(end.version).is_some(), "a version that never was");
                 let row = self.row(end.incarnation);
                 row.end = Some(((**end).clone(), at));
+                self.work_mut().ended(end.incarnation);
             }
             Op::Restart(memory) => self.restart = *memory,
             Op::LoadCheckpoint(which) => {
@@ -221,7 +233,7 @@ impl Durable {
             Op::Forget { .. } => return Some(self.forget()),
             Op::RebuildReserve => return Some(Answer::Reserve(self.reserve)),
             Op::Meta { name, value } => drop(self.meta.insert((*name).into(), value.clone())),
-            Op::Work(_) => {}
+            Op::Work(op) => return self.work_mut().op(op, unit).map(Answer::Work),
         }
         None
     }

@@ -1,8 +1,10 @@
 //! Requests, with what they mean to the checks; and a script that makes them up.
 
 use adrt::engines::state::Format;
-use adrt::supervisor::io::CheckpointRef;
+use adrt::supervisor::io::{CheckpointRef, Seq, StepKey};
 use fastrand::Rng;
+
+use super::errands::Errand;
 
 /// A request on its way, or waiting for its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +23,15 @@ pub enum What {
     Initialize {
         omit: bool,
         tag: bool,
+        events: Option<(usize, Vec<String>)>,
     },
+    Subscribe {
+        events: Option<(usize, Vec<String>)>,
+    },
+    /// `event.next`.
+    Next,
+    /// A question about work, of which only the disk can tell.
+    Look,
     Get {
         path: Option<String>,
     },
@@ -55,6 +65,7 @@ pub struct Write {
 pub enum Step {
     Patch { format: Format, text: String },
     Checkpoint { label: Option<String> },
+    Errand { method: &'static str, params: String, what: Errand },
 }
 
 impl Request {
@@ -69,6 +80,17 @@ impl Request {
 }
 
 impl What {
+    /// Whether it takes an event out of somebody's hands.
+    fn is_about_hands(&self) -> bool {
+        let Self::Write(write) = self else { return false };
+        write.steps.iter().any(|step| match step {
+            Step::Errand { what, .. } => {
+                matches!(what, Errand::Ack { .. } | Errand::Release { .. })
+            }
+            Step::Patch { .. } | Step::Checkpoint { .. } => false,
+        })
+    }
+
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Write(write) => write.key.as_deref(),
@@ -79,10 +101,19 @@ impl What {
 }
 
 /// What a script may know of the world.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Known {
     pub version: u64,
     pub checkpoint: u64,
+    /// In the hands of whoever asks.
+    pub held: Vec<(Seq, u32)>,
+    /// Steps it may run.
+    pub steps: Vec<(StepKey, u32)>,
+    pub dead: Vec<Seq>,
+    /// The attempt that is named where none is known.
+    pub guess: Option<u32>,
+    pub last_seq: Seq,
+    pub last_review: u64,
 }
 
 /// Makes requests up. Every change it makes is unlike any other.
@@ -95,7 +126,7 @@ pub struct Script {
 const MEMBERS: [&str; 5] = ["a", "b", "c", "d", "list"];
 const LABELS: [&str; 3] = ["one", "two", "before it all"];
 
-fn pick<T: Copy>(rng: &mut Rng, list: &[T]) -> T {
+pub fn pick<T: Copy>(rng: &mut Rng, list: &[T]) -> T {
     list[rng.usize(0..list.len())]
 }
 
@@ -138,7 +169,10 @@ impl Script {
         }
     }
 
-    fn step(&mut self, rng: &mut Rng) -> Step {
+    fn step(&mut self, rng: &mut Rng, known: &Known, operator: bool) -> Step {
+        if rng.bool() {
+            return self.errand(rng, known, operator);
+        }
         if rng.u8(0..6) == 0 {
             let label = rng.bool().then(|| pick(rng, &LABELS).to_owned());
             return Step::Checkpoint { label };
@@ -149,25 +183,32 @@ impl Script {
 
     /// A change, perhaps with a key: a new one, a repeat, or one used for
     /// something else before.
-    pub fn write(&mut self, rng: &mut Rng, known: Known) -> Request {
+    pub fn write(&mut self, rng: &mut Rng, known: &Known, operator: bool) -> Request {
         if !self.keyed.is_empty() && rng.u8(0..8) == 0 {
             let mut again = self.keyed[rng.usize(0..self.keyed.len())].clone();
-            again.id = self.id(rng);
-            return again;
+            again.id = Some(self.next().to_string());
+            if !operator || !again.what.is_about_hands() {
+                return again;
+            }
         }
         let is_tx = rng.u8(0..5) == 0;
         let count = if is_tx { rng.usize(0..4) } else { 1 };
-        let steps: Vec<Step> = (0..count).map(|_| self.step(rng)).collect();
+        let steps: Vec<Step> = (0..count).map(|_| self.step(rng, known, operator)).collect();
+        // Not every method of one step takes these.
+        let plain = is_tx || takes_version(&steps);
         let if_version = match rng.u8(0..12) {
+            _ if !plain => None,
             0 => Some(known.version),
             1 => Some(known.version + 1),
             _ => None,
         };
-        let key = self.key(rng);
+        let key = if takes_key(&steps, is_tx) { self.key(rng) } else { None };
         let (method, mut params) = write_params(&steps, is_tx);
         add_extra(&mut params, if_version, key.as_deref());
+        // Whoever has an event in hand waits for the answer.
+        let waits = steps.iter().any(|step| matches!(step, Step::Errand { .. }));
         let what = What::Write(Write { steps, is_tx, if_version, key });
-        let id = self.id(rng);
+        let id = if waits { Some(self.next().to_string()) } else { self.id(rng) };
         self.remembered(Request { id, method, params, what })
     }
 
@@ -186,7 +227,7 @@ impl Script {
         request
     }
 
-    pub fn restore(&mut self, rng: &mut Rng, known: Known) -> Request {
+    pub fn restore(&mut self, rng: &mut Rng, known: &Known) -> Request {
         let (which, mut params) = match rng.u8(0..4) {
             0 => {
                 let label = pick(rng, &LABELS);
@@ -214,10 +255,12 @@ impl Script {
     }
 
     /// Anything an agent may say once its wire is open.
-    pub fn of_agent(&mut self, rng: &mut Rng, known: Known) -> Request {
-        match rng.u8(0..20) {
-            0..10 => self.write(rng, known),
+    pub fn of_agent(&mut self, rng: &mut Rng, known: &Known) -> Request {
+        match rng.u8(0..22) {
+            0..10 => self.write(rng, known, false),
             10..13 => self.get(rng),
+            20 => self.subscribe(rng),
+            21 => self.look(rng),
             13 => self.simple(rng, "checkpoint.list", "{\"limit\":3}", What::List),
             14 if rng.bool() => self.restore(rng, known),
             14 | 15 => self.simple(rng, "heartbeat", "{\"progress\":{\"done\":1}}", What::Plain),
@@ -248,9 +291,14 @@ impl Script {
         }
     }
 
-    pub fn of_operator(&mut self, rng: &mut Rng, known: Known) -> Request {
-        let mut request = match rng.u8(0..20) {
-            0..8 => self.write(rng, known),
+    pub fn of_operator(&mut self, rng: &mut Rng, known: &Known) -> Request {
+        let mut request = match rng.u8(0..24) {
+            0..8 => self.write(rng, known, true),
+            20 | 21 => {
+                let params = format!("{{\"wait_ms\":{}}}", [0, 0, 100, 3000][rng.usize(0..4)]);
+                self.simple(rng, "event.next", &params, What::Next)
+            }
+            22 | 23 => self.look(rng),
             8..10 => self.get(rng),
             10 => self.simple(rng, "checkpoint.list", "{}", What::List),
             11..13 => self.restore(rng, known),
@@ -271,6 +319,34 @@ impl Script {
         // An operator always waits for an answer.
         request.id = Some(self.next().to_string());
         request
+    }
+
+    /// What events are wanted, as it is written.
+    pub fn events(rng: &mut Rng) -> (String, (usize, Vec<String>)) {
+        let credit = [1, 1, 2, 5][rng.usize(0..4)];
+        let types: &[&str] =
+            [&[][..], &[], &["a.*"], &["b.*", "line.*", "t.*", "review.*"]][rng.usize(0..4)];
+        let list: Vec<String> = types.iter().map(|glob| format!("\"{glob}\"")).collect();
+        let params = format!("{{\"credit\":{credit},\"types\":[{}]}}", list.join(","));
+        (params, (credit, types.iter().map(|glob| (*glob).into()).collect()))
+    }
+
+    fn subscribe(&mut self, rng: &mut Rng) -> Request {
+        let (params, events) = Self::events(rng);
+        let what = What::Subscribe { events: Some(events) };
+        // Whoever wants events waits for the answer.
+        let id = Some(self.next().to_string());
+        Request { id, method: "event.subscribe", params, what }
+    }
+
+    fn look(&mut self, rng: &mut Rng) -> Request {
+        let (method, params) = match rng.u8(0..4) {
+            0 => ("kv.get", "{\"ns\":\"n\",\"key\":\"k1\"}"),
+            1 => ("kv.list", "{\"ns\":\"n\"}"),
+            2 => ("event.history", "{\"limit\":3}"),
+            _ => ("review.get", "{\"id\":1}"),
+        };
+        self.simple(rng, method, params, What::Look)
     }
 
     /// A change that nothing but the disk can refuse.
@@ -308,11 +384,28 @@ fn one(step: &Step) -> (&'static str, String) {
         Step::Patch { format, text } => {
             ("state.patch", format!("{{\"patch\":{text},\"format\":\"{}\"}}", format.name()))
         }
+        Step::Errand { method, params, .. } => (method, params.clone()),
         Step::Checkpoint { label: None } => ("checkpoint.create", "{}".into()),
         Step::Checkpoint { label: Some(label) } => {
             ("checkpoint.create", format!("{{\"label\":\"{label}\"}}"))
         }
     }
+}
+
+fn takes_version(steps: &[Step]) -> bool {
+    match steps {
+        [Step::Errand { what, .. }] => matches!(what, Errand::Ack { .. } | Errand::Complete(_)),
+        _ => true,
+    }
+}
+
+/// Whoever comes by a key asks again: so it is for what anybody may ask.
+fn takes_key(steps: &[Step], is_tx: bool) -> bool {
+    let is = |list: &[&str]| {
+        steps.iter().any(|s| matches!(s, Step::Errand { method, .. } if list.contains(method)))
+    };
+    let operators = is(&["review.resolve", "event.retry", "event.drop"]);
+    !operators && (is_tx || !is(&["kv.put", "review.request"]))
 }
 
 fn add_extra(params: &mut String, if_version: Option<u64>, key: Option<&str>) {

@@ -14,6 +14,8 @@ use super::durable::Durable;
 pub struct Run {
     pub last_exit: Option<Exit>,
     pub spawn_failed: bool,
+    /// It was killed because it hung.
+    pub hung: bool,
     pub stop_asked: bool,
     pub restore_failed: bool,
     pub closing_since: Option<Mono>,
@@ -46,6 +48,7 @@ impl Run {
     }
 
     pub fn spawning(&mut self, now: Mono) {
+        self.hung = false;
         self.excused |= self.restore_wanted;
         if let Some(at) = self.not_before.take() {
             assert!(self.excused || now >= at, "a delay left over from before was cut short");
@@ -93,7 +96,7 @@ impl Run {
     pub fn exit(&mut self, verdict: &Verdict, durable: &Durable, setup: &Setup, now: Mono) {
         assert!(self.verdict.is_none(), "a run ends once");
         let policy = &setup.policy;
-        let crashed = self.last_exit.is_some_and(|exit| exit != Exit::Code(0));
+        let crashed = self.hung || self.last_exit.is_some_and(|exit| exit != Exit::Code(0));
         match verdict.outcome {
             Outcome::Done => assert_eq!(self.last_exit, Some(Exit::Code(0)), "done"),
             Outcome::Stopped => assert!(self.stop_asked, "nobody asked to stop"),

@@ -30,10 +30,17 @@ pub fn draw(rng: &mut Rng) -> Setup {
         max_db: if rng.u8(0..4) == 0 { rng.u64(4_500..12_000) } else { 1 << 30 },
         by_hand: false,
         script: rng.bool().then(|| "/agent.py".into()),
-        events: EventPolicy::default(),
+        events: EventPolicy {
+            max_attempts: rng.u32(1..4),
+            nack_max: Duration::from_millis([500, 5000, 600_000][rng.usize(0..3)]),
+            max_age: Duration::from_secs([10, 24 * 3600][rng.usize(0..2)]),
+            timeout: [None, None, Some(300), Some(5000)][rng.usize(0..4)]
+                .map(Duration::from_millis),
+            ordered: rng.u8(0..4) == 0,
+        },
         on_crash_loop: OnCrashLoop::default(),
-        checkpoint_every: None,
-        time_zone: jiff::tz::TimeZone::UTC,
+        checkpoint_every: [None, Some(1), Some(4)][rng.usize(0..3)],
+        time_zone: "UTC".into(),
         seed: 0,
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::agent::{Line, Meaning};
 use super::answers::{self, Told};
 use super::durable::Durable;
+use super::hands::Hands;
 use super::request::{Request, What};
 
 /// What counts as a frame of it at the moment.
@@ -52,6 +53,9 @@ pub struct Side {
     /// It can't be told anything any more.
     pub deaf: bool,
     pub asked_to_leave: bool,
+    /// It said `run.finish`.
+    pub finished: bool,
+    pub hands: Hands,
 }
 
 impl Side {
@@ -64,6 +68,8 @@ impl Side {
             knows: 0,
             deaf: false,
             asked_to_leave: false,
+            finished: false,
+            hands: Hands::default(),
         }
     }
 
@@ -93,6 +99,7 @@ impl Side {
     }
 
     fn expect(&mut self, request: &Request) {
+        self.finished |= matches!(request.what, What::Finish { .. });
         if request.id.is_some() {
             self.owed.push_back(Owed::To(request.clone()));
         }
@@ -117,6 +124,16 @@ impl Side {
         match message["method"].as_str() {
             Some("shutdown") => self.asked_to_leave = true,
             Some("state.changed") => self.state_changed(&message["params"], durable),
+            Some("event.deliver") => {
+                assert!(self.greeted.is_some(), "handed out before the greeting");
+                let (params, told) = (&message["params"], &mut told.hand_outs);
+                self.hands.delivered(params, self.incarnation, told, &durable.work);
+            }
+            Some("review.resolved") => {
+                let id = message["params"]["review_id"].as_u64().unwrap();
+                let status = durable.work.reviews[&id].status.as_str();
+                assert_eq!(message["params"]["status"], status, "how review {id} ended");
+            }
             Some(other) => panic!("an unknown notification {other}"),
             None => self.answered(message, durable, told),
         }
@@ -133,6 +150,8 @@ impl Side {
             Owed::To(request) => {
                 let version = answers::check(&request, message, durable, told, self.knows);
                 self.knows = self.knows.max(version.unwrap_or(0));
+                self.hands.leaves = self.asked_to_leave;
+                self.hands.answered(&request, message, &told.hand_outs);
                 if matches!(request.what, What::Initialize { .. }) {
                     self.greeted = version;
                 }
@@ -152,6 +171,10 @@ impl Side {
         let before = &durable.history.get(row.before).unwrap().value;
         let made = super::model::apply(before, format.unwrap(), &params["patch"]);
         assert_eq!(made.as_ref(), Some(&*row.value), "the change to {version} as it was told");
+    }
+
+    pub fn is_greeted(&self) -> bool {
+        self.greeted.is_some()
     }
 
     /// Answers that are on their way.

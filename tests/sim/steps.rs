@@ -11,6 +11,8 @@ use super::world::World;
 
 /// Writes that are tried, a second apart, until one goes through.
 const WRITES_TRIED: usize = 4;
+/// Nobody waits for longer than this for something to be looked up.
+const SETTLES_IN: Duration = Duration::from_secs(6);
 /// Operators that ask at a time.
 const OPERATORS: u64 = 3;
 
@@ -22,8 +24,8 @@ impl World {
             self.checks.operator_gone(conn);
             return self.give(Input::OperatorGone { conn });
         }
-        let known = self.known();
-        let request = self.script.of_operator(&mut self.rng, known);
+        let known = self.known(true);
+        let request = self.script.of_operator(&mut self.rng, &known);
         self.ask(&request);
     }
 
@@ -57,7 +59,9 @@ impl World {
             36..90 => self.operator_acts(),
             90..200 => self.some_time(),
             200..230 => self.report_spawn(true),
-            230..430 if self.store.has_work() => self.store.turn(&mut self.rng),
+            230..250 => drop(self.source_reads()),
+            250..260 => drop(self.post_answers(false)),
+            260..430 if self.store.has_work() => self.store.turn(&mut self.rng),
             430..600 => drop(self.hear_store()),
             600..650 => drop(self.report_end()),
             650..820 => drop(self.deliver_line()),
@@ -71,7 +75,7 @@ impl World {
         self.trace.note(|| "settling".into());
         self.store.disk = Disk::Well;
         let odds = std::mem::take(&mut self.store.odds);
-        let until = self.mono + Duration::from_secs(3);
+        let until = self.mono + SETTLES_IN;
         loop {
             while !self.is_over() && self.do_what_is_owed() {}
             if self.is_over() {
@@ -89,6 +93,10 @@ impl World {
             assert!(self.agent.is_some() || deadline.is_some(), "it waits for ever");
         }
         self.writes_go_through();
+        if !self.is_over() && !self.checks.run.is_ending() {
+            while !self.is_over() && self.do_what_is_owed() {}
+            self.checks.work_flows(&self.store.durable.work);
+        }
         self.store.odds = odds;
     }
 
@@ -124,13 +132,13 @@ impl World {
             self.store.turn(&mut self.rng);
             return true;
         }
-        let Some(agent) = &mut self.agent else { return false };
+        let Some(agent) = &mut self.agent else { return self.post_answers(true) };
         if agent.is_alive() && !agent.stdin_closed && agent.unread > 0 {
             let (incarnation, bytes) = (agent.incarnation, agent.read_all());
             self.sent(incarnation, bytes);
             return true;
         }
-        self.deliver_line() || self.report_end()
+        self.deliver_line() || self.report_end() || self.post_answers(true)
     }
 
     /// The agent goes if it would; without a shutdown it stays.

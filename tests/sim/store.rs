@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use adrt::clock::Wall;
 use adrt::supervisor::io::{
     Boot, Committed, Effect, Input, LastEnd, Op, Origin, Receipt, Restored, StoreFailure,
-    StoreFailureKind, Unit,
+    StoreFailureKind, Unit, WorkOp,
 };
 
 use super::durable::Durable;
@@ -96,6 +96,7 @@ impl Store {
         self.queue.clear();
         self.reports.clear();
         (self.loading, self.closed, self.epoch, self.failed) = (true, false, 0, false);
+        self.durable.work_mut().forget_held();
         let last = self.durable.incarnations.last_key_value().map(|(_, row)| row);
         Boot {
             last_incarnation: last.map_or(0, |row| row.id),
@@ -175,6 +176,7 @@ impl Store {
             let failure = self.failure(StoreFailureKind::Io, false);
             self.reports.push_back(Report::RestoreFailed(failure));
         } else {
+            self.durable.work_mut().forget_held();
             self.reports.push_back(Report::Restored(Box::new(self.durable.restored())));
         }
     }
@@ -278,7 +280,23 @@ impl Store {
 }
 
 fn is_write(op: &Op) -> bool {
-    !matches!(op, Op::RecallKey { .. } | Op::LoadCheckpoint(_) | Op::ListCheckpoints { .. })
+    !matches!(
+        op,
+        Op::RecallKey { .. }
+            | Op::LoadCheckpoint(_)
+            | Op::ListCheckpoints { .. }
+            | Op::Work(
+                WorkOp::Fetch(_)
+                    | WorkOp::LookEvent { .. }
+                    | WorkOp::LookStep(_)
+                    | WorkOp::LookAgent { .. }
+                    | WorkOp::LookReview(_)
+                    | WorkOp::FetchPosts { .. }
+                    | WorkOp::History(_)
+                    | WorkOp::KvGet { .. }
+                    | WorkOp::KvList(_)
+            )
+    )
 }
 
 /// The kinds a disk comes to be bad in.

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use adrt::clock::{Mono, Now};
-use adrt::supervisor::io::{Effect, Input, ProcessIdentity, SpawnFailure};
+use adrt::supervisor::io::{
+    Effect, EventState, Input, ProcessIdentity, SOURCE_POSITION, SpawnFailure,
+};
 use adrt::supervisor::machine::{Machine, Setup};
 use fastrand::Rng;
 
 use super::agent::{Meaning, Process};
 use super::checks::Checks;
+use super::outside::Outside;
 use super::request::{Known, Script};
 use super::side::{Fate, Mode};
 use super::store::{Disk, Odds, Report, Store, bad, wall};
@@ -29,6 +32,7 @@ pub struct World {
     pub checks: Checks,
     pub script: Script,
     pub conns: u64,
+    pub outside: Outside,
     pub trace: Trace,
     /// Spawns fail so often in a hundred.
     spawn_fails: u8,
@@ -48,6 +52,8 @@ impl World {
             forgets_key: [0, 0, 0, 20][rng.usize(0..4)],
         };
         let mut store = Store::new(odds, setup.max_db);
+        let work = store.durable.work_mut();
+        (work.max_attempts, work.ordered) = (setup.events.max_attempts, setup.events.ordered);
         if rng.u8(0..4) == 0 {
             // Damage once cost versions that somebody may have been told of.
             store.durable.highest = rng.u64(1..30);
@@ -63,6 +69,7 @@ impl World {
             checks: Checks::default(),
             script: Script::default(),
             conns: 0,
+            outside: Outside::default(),
             trace,
             spawn_fails: [0, 0, 5, 50][rng.usize(0..4)],
             passed: false,
@@ -74,10 +81,25 @@ impl World {
         Now { mono: self.mono, wall: wall(self.wall_ms) }
     }
 
-    pub fn known(&self) -> Known {
-        let durable = &self.store.durable;
-        let checkpoint = durable.newest().map_or(0, |c| c.info.id);
-        Known { version: durable.version, checkpoint }
+    pub fn known(&self, operator: bool) -> Known {
+        let (durable, work) = (&self.store.durable, &self.store.durable.work);
+        let dead = work.events.values().filter(|row| row.status.state == EventState::Dead);
+        let hands = self.checks.side.as_ref().map(|side| &side.hands).filter(|_| !operator);
+        let told = &self.checks.told.hand_outs.to_operators;
+        Known {
+            version: durable.version,
+            checkpoint: durable.newest().map_or(0, |c| c.info.id),
+            held: match hands {
+                Some(hands) => hands.held.iter().map(|(seq, attempt)| (*seq, *attempt)).collect(),
+                None => told[told.len().saturating_sub(3)..].to_vec(),
+            },
+            steps: hands.map_or(Vec::new(), |hands| hands.steps.clone()),
+            // An operator leaves the agent's events alone.
+            guess: operator.then_some(99),
+            dead: dead.map(|row| row.status.seq).collect(),
+            last_seq: work.last_seq,
+            last_review: work.reviews.last_key_value().map_or(0, |(id, _)| *id),
+        }
     }
 
     // ------------------------------------------------------------ the machine
@@ -85,6 +107,9 @@ impl World {
     /// adrt starts.
     pub fn boot(&mut self) {
         let boot = self.store.open();
+        self.outside_is_cut_off();
+        let read = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
+        self.outside.next_line = read.map_or(0, |(_, position)| position.parse().unwrap());
         self.setup.by_hand = self.rng.bool();
         self.setup.seed = self.rng.u64(..);
         self.trace.note(|| format!("---- adrt starts at {:?}: {boot:?}", self.mono));
@@ -154,6 +179,7 @@ impl World {
     fn do_to_agent(&mut self, effect: &Effect) {
         match effect {
             Effect::PassLine => self.passed = true,
+            Effect::Post(row) => self.post(row),
             Effect::Send { bytes, .. } => {
                 let agent = self.agent.as_mut().expect("sent to nobody");
                 if let Some(method) = shutdown_in(bytes) {
@@ -238,10 +264,10 @@ impl World {
     }
 
     pub fn agent_acts(&mut self) {
-        let known = self.known();
+        let known = self.known(false);
         let Some(agent) = self.agent.as_mut().filter(|agent| agent.is_alive()) else { return };
         let (incarnation, read) =
-            (agent.incarnation, agent.act(&mut self.rng, &mut self.script, known));
+            (agent.incarnation, agent.act(&mut self.rng, &mut self.script, &known));
         self.sent(incarnation, read);
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adrt::clock::Wall;
+use adrt::clock::{Age, Wall};
 use adrt::store::{Options, Store};
 use adrt::supervisor::io::{Answer, CheckpointRef, Exit, ExitClass, Op, Origin, RestartMemory};
 
@@ -124,6 +124,31 @@ fn keys_are_remembered_with_the_size_of_their_checkpoint() {
     assert_eq!(keys[0], ([7; 16], [7 ^ 0xff; 16], Wall::from_millis(T0)));
 }
 
+/// The same end, of one that held those events.
+fn holding(events: &[u64], mut end: Op) -> Op {
+    if let Op::End(row) = &mut end {
+        row.held = events.to_vec();
+    }
+    end
+}
+
+#[test]
+fn what_was_held_is_kept_as_long_as_outputs_and_told_when_damaged() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut script = Script::default();
+    for incarnation in 1..=102 {
+        let end = holding(&[incarnation], end_op(incarnation, ExitClass::Failed, b"x"));
+        commit(&mut store, script.unit(vec![begin_op(incarnation), end]));
+    }
+    let held = |id| place.reader().incarnation(id).unwrap().unwrap();
+    assert_eq!(held(2).held, Vec::<u64>::new());
+    assert_eq!((held(3).held, held(102).held), (vec![3], vec![102]));
+    let conn = rusqlite::Connection::open(place.database()).unwrap();
+    conn.execute("UPDATE held SET events = '8' WHERE incarnation = 3", []).unwrap();
+    assert!(held(3).damaged && !held(102).damaged);
+}
+
 #[test]
 fn the_ledger_knows_how_the_last_one_ended() {
     let place = Place::new();
@@ -133,7 +158,9 @@ fn the_ledger_knows_how_the_last_one_ended() {
         crashes_in_row: 3,
         delay_left: Some(Duration::from_millis(750)),
         restarts: 9,
-        ..RestartMemory::default()
+        before_loop: Some(4),
+        rolled_back: true,
+        crashes: [0, 0, 0, 0, 11, 22, 33].map(Age::from_millis),
     };
     commit(&mut store, script.unit(vec![begin_op(1)]));
     drop(store);
@@ -143,7 +170,7 @@ fn the_ledger_knows_how_the_last_one_ended() {
     assert_eq!((orphan.pid, orphan.session, orphan.start_ticks), (4242, 4200, 77));
     script.at += 5;
     let ops = vec![
-        end_op(1, ExitClass::Signal, b"last words"),
+        holding(&[4, 17], end_op(1, ExitClass::Signal, b"last words")),
         Op::Restart(memory),
         Op::Meta { name: "script", value: "/srv/agent.py".to_owned() },
     ];
@@ -160,6 +187,7 @@ fn the_ledger_knows_how_the_last_one_ended() {
     let row = place.reader().incarnation(1).unwrap().unwrap();
     assert!(!row.damaged);
     assert_eq!(row.release.as_deref(), Some("r1"));
+    assert_eq!(row.held, [4, 17]);
     let end = row.end.unwrap();
     assert_eq!(end.output.as_deref(), Some(&b"last words"[..]));
     assert_eq!((end.uptime, end.version), (Duration::from_millis(1234), 1));

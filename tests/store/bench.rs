@@ -1,15 +1,18 @@
 //! The store on a virtual disk, and how what it says is compared with a model.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use adrt::engines::state::Node;
 use adrt::store::{Home, OpenError, Options, Store};
 use adrt::supervisor::io::{
-    Answer, Boot, CheckpointInfo, CheckpointRef, Op, Restored, StoreFailure, Unit, UnitId,
+    Answer, Boot, CheckpointInfo, CheckpointRef, Op, Restored, StoreFailure, StoreFailureKind,
+    Unit, UnitId,
 };
+use adrt::supervisor::work::{EventRow, EventState, EventStatus, Seq};
 use serde_json::Value;
 
-use crate::model::{Model, Snapshot};
+use crate::model::{Event, Model, Snapshot, step_of};
 use crate::vfs::Vfs;
 
 /// Where the store's home would be; nothing is looked for there, since with a
@@ -118,10 +121,11 @@ impl Bench {
     /// `thorough` looks into each checkpoint and the structure of the file too.
     pub fn stands(&mut self, models: &[Model], thorough: bool) -> Result<usize, Refusal> {
         let restored = self.store.load()?;
+        let inside = self.inside()?;
         let mut why = String::from("there is nothing to compare with");
         let mut stand = None;
         for (index, model) in models.iter().enumerate().rev() {
-            match difference(model, &restored, self.boot.as_ref()) {
+            match difference(model, &restored, &inside, self.boot.as_ref()) {
                 None => {
                     stand = Some(index);
                     break;
@@ -158,6 +162,37 @@ impl Bench {
         Ok(())
     }
 
+    /// What a restore does not read: settled events, and the entries. Asked of
+    /// the file itself, so that looking writes nothing.
+    fn inside(&self) -> Result<Inside, Refusal> {
+        let conn = self.store.raw().ok_or(Refusal::Other("closed".to_owned()))?;
+        let read = || -> rusqlite::Result<Inside> {
+            let mut entries = conn.prepare("SELECT key, json FROM kv")?;
+            let entries = entries.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            let mut events = conn.prepare(
+                "SELECT i.seq, i.state, i.place, i.attempt, i.nacks, i.version, e.body
+                 FROM inbox i LEFT JOIN events e ON e.seq = i.seq",
+            )?;
+            let events = events.query_map([], |r| {
+                let numbers = [r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?];
+                Ok((numbers, r.get(6)?))
+            })?;
+            Ok(Inside {
+                entries: entries.collect::<rusqlite::Result<_>>()?,
+                events: events.collect::<rusqlite::Result<_>>()?,
+            })
+        };
+        read().map_err(|error| {
+            Refusal::Disk(StoreFailure {
+                epoch: 0,
+                kind: StoreFailureKind::Io,
+                outcome_unknown: false,
+                message: error.to_string(),
+                reserve_freed: false,
+            })
+        })
+    }
+
     fn load_checkpoint(&mut self, id: u64) -> Result<(CheckpointInfo, Node), Refusal> {
         let unit = Unit {
             id: UnitId(u64::MAX),
@@ -181,7 +216,12 @@ fn value_of(root: &Node) -> Value {
 }
 
 /// The first thing that is not as the model has it.
-fn difference(model: &Model, restored: &Restored, boot: Option<&Boot>) -> Option<String> {
+fn difference(
+    model: &Model,
+    restored: &Restored,
+    inside: &Inside,
+    boot: Option<&Boot>,
+) -> Option<String> {
     let newest = model.checkpoints.last();
     let same_checkpoint = |snapshot: &Snapshot, info: &CheckpointInfo| {
         (snapshot.id, snapshot.version, &snapshot.label) == (info.id, info.version, &info.label)
@@ -200,6 +240,13 @@ fn difference(model: &Model, restored: &Restored, boot: Option<&Boot>) -> Option
         ("the newest checkpoint", checkpoint),
         ("the highest checkpoint", model.highest_checkpoint == restored.highest_checkpoint),
         ("the keys", keys.eq(model.keys.iter().copied())),
+        ("the last event", model.last_seq == restored.work.last_seq),
+        ("the events that wait", waiting(model).eq(restored.work.first.rows.iter().map(shown))),
+        ("the events that are parked or pending", depth(model) == restored.work.depth),
+        ("the dead letters", model.of_state(EventState::Dead).count() as u64 == restored.work.dead),
+        ("the open steps", open_steps(model) == steps(restored)),
+        ("the entries", model.kv == inside.entries),
+        ("the events", Inside::events_of(model) == inside.events),
         ("warnings", restored.warnings.is_empty()),
     ];
     let differs = checks.into_iter().find(|(_, same)| !same).map(|(what, _)| what);
@@ -211,6 +258,64 @@ fn difference(model: &Model, restored: &Restored, boot: Option<&Boot>) -> Option
         model.version,
         newest.map(|snapshot| snapshot.id),
     ))
+}
+
+/// The tables that a restore does not read.
+struct Inside {
+    entries: BTreeMap<String, String>,
+    /// Number, state, place, attempt, nacks, version; content.
+    events: Vec<([i64; 6], String)>,
+}
+
+impl Inside {
+    fn events_of(model: &Model) -> Vec<([i64; 6], String)> {
+        let row = |event: &Event| {
+            let EventStatus { seq, state, place, attempt, nacks, version, .. } = event.status;
+            let place = place.millis() as i64;
+            let (seq, version) = (seq as i64, version as i64);
+            let numbers = [seq, state.code(), place, attempt.into(), nacks.into(), version];
+            (numbers, event.body.to_string())
+        };
+        model.events.values().map(row).collect()
+    }
+}
+
+/// An event that waits, as it is compared.
+type Waiting<'a> = (&'a EventStatus, &'a str);
+
+fn shown(row: &EventRow) -> Waiting<'_> {
+    (&row.status, &row.body)
+}
+
+/// In the order of their places.
+fn waiting(model: &Model) -> impl Iterator<Item = Waiting<'_>> {
+    let pending = model.of_state(EventState::Pending).map(|seq| &model.events[&seq]);
+    let mut pending: Vec<Waiting<'_>> = pending.map(|e| (&e.status, &*e.body)).collect();
+    pending.sort_by_key(|(status, _)| (status.place, status.seq));
+    pending.into_iter()
+}
+
+fn depth(model: &Model) -> u64 {
+    let parked = model.of_state(EventState::Parked).count();
+    (model.of_state(EventState::Pending).count() + parked) as u64
+}
+
+type Steps = BTreeMap<(Seq, String), u32>;
+
+fn steps(restored: &Restored) -> Steps {
+    restored.work.open_steps.iter().map(|row| (step_of(row), row.attempt)).collect()
+}
+
+/// Those of events that are not settled, and of named scopes.
+fn open_steps(model: &Model) -> Steps {
+    let unsettled = |seq: &Seq| {
+        *seq == 0
+            || model.events.get(seq).is_some_and(|event| {
+                matches!(event.status.state, EventState::Pending | EventState::Parked)
+            })
+    };
+    let steps = model.steps.iter().filter(|((seq, _), _)| unsettled(seq));
+    steps.map(|(key, attempt)| (key.clone(), *attempt)).collect()
 }
 
 /// The same for what an opening says.

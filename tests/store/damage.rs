@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use adrt::store::{Home, OnDamage, OpenError, Options, Store};
 use adrt::supervisor::io::{ExitClass, Op, Origin, Restored};
 
-use super::kit::{MINUTE, Place, Script, begin_op, commit, end_op, key_op, on_damage, options};
+use super::kit::{
+    MINUTE, Place, Script, begin_op, commit, end_op, key_op, on_damage, options, step_op, timer_op,
+};
 
 const PAGE: usize = 4096;
 
@@ -56,6 +58,10 @@ impl Original {
             if number % 3 == 0 {
                 ops.push(key_op(number as u8, r#"{"version":1}"#));
             }
+            if number % 2 == 0 {
+                ops.extend([script.arrive_op(number / 2), step_op(number / 2, "s")]);
+                ops.push(timer_op(&format!("timer{number}")));
+            }
             if number % 12 == 0 {
                 ops.push(script.checkpoint_op((number == 24).then_some("kept")));
             }
@@ -93,6 +99,10 @@ impl Original {
         assert!(restored.root.to_text() == *expected, "seed {seed}: a state that never was");
         for (key, request, _) in &restored.keys {
             assert!(request[0] == key[0] ^ 0xff && key[0] % 3 == 0, "seed {seed}: a wrong key");
+        }
+        for event in &restored.work.first.rows {
+            let body = format!(r#"{{"type":"test","data":{}}}"#, event.status.seq);
+            assert_eq!(*event.body, *body, "seed {seed}: an event that never was");
         }
     }
 }

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use adrt::clock::Wall;
+use adrt::clock::{Age, Wall};
 use adrt::engines::state::{Format, Limits, Node};
 use adrt::store::{Home, OnDamage, OpenError, Options, Reader, Store};
 use adrt::supervisor::io::{
     Answer, Boot, CheckpointReason, CheckpointRow, Exit, ExitClass, IncarnationEnd,
     IncarnationStart, JournalRow, KeyRow, Op, ProcessIdentity, Restored, Unit, UnitId,
+};
+use adrt::supervisor::work::{
+    Arrival, EventState, EventStatus, KvRow, KvValue, PostRow, Repeat, ReviewRow, ReviewStatus,
+    Scope, StepKey, StepRow, StepState, TimerRow, WorkOp,
 };
 
 /// The wall clock of the first unit of a test.
@@ -65,26 +69,78 @@ pub struct Script {
     pub at: i64,
     pub checkpoint: u64,
     unit: u64,
+    /// adrt's own count of time at the last unit, and the clock then.
+    aged: (i64, i64),
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { root: Node::empty_object(), version: 0, at: T0, checkpoint: 0, unit: 0 }
+        Self {
+            root: Node::empty_object(),
+            version: 0,
+            at: T0,
+            checkpoint: 0,
+            unit: 0,
+            aged: (0, T0),
+        }
     }
 }
 
 impl Script {
     pub fn unit(&mut self, ops: Vec<Op>) -> Unit {
         self.unit += 1;
+        self.aged = (self.age().millis() as i64, self.at);
         Unit {
             id: UnitId(self.unit),
             epoch: 0,
             at: Wall::from_millis(self.at),
-            age: adrt::clock::Age::default(),
+            age: Age::from_millis(self.aged.0 as u64),
             alone: false,
             privileged: false,
             ops,
         }
+    }
+
+    /// adrt's own count of time at the next unit, as the machine counts: never
+    /// back, and no step of the clock for more than a day.
+    pub fn age(&self) -> Age {
+        let (age, before) = self.aged;
+        Age::from_millis((age + (self.at - before).clamp(0, DAY)) as u64)
+    }
+
+    /// An event of type `test` comes, with an id of its own.
+    pub fn arrive_op(&self, seq: u64) -> Op {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&seq.to_le_bytes());
+        Op::Work(WorkOp::Arrive(Box::new(Arrival {
+            status: self.status(seq, EventState::Pending),
+            kind: "test".into(),
+            body: format!(r#"{{"type":"test","data":{seq}}}"#).into(),
+            id: Some(id),
+        })))
+    }
+
+    /// How far that event is, being as old as the next unit.
+    pub fn status(&self, seq: u64, state: EventState) -> EventStatus {
+        let age = self.age();
+        EventStatus {
+            seq,
+            state,
+            place: age,
+            due: age,
+            born: age,
+            attempt: 1,
+            deaths: 0,
+            nacks: 0,
+            holder: 1,
+            version: 0,
+            wait: (state == EventState::Parked).then(|| "event:never".into()),
+            reason: None,
+        }
+    }
+
+    pub fn status_op(&self, seq: u64, state: EventState) -> Op {
+        Op::Work(WorkOp::Status(Box::new(self.status(seq, state))))
     }
 
     /// A merge patch, as the next version.
@@ -175,6 +231,68 @@ pub fn end_op(incarnation: u64, class: ExitClass, output: &[u8]) -> Op {
         backoff_why: "first crash".to_owned(),
         held: Vec::new(),
     }))
+}
+
+/// A step of that event, or of the scope `named` for 0.
+pub fn step_op(seq: u64, name: &str) -> Op {
+    let scope = if seq == 0 { Scope::Named("named".into()) } else { Scope::Event(seq) };
+    Op::Work(WorkOp::Step(Box::new(StepRow {
+        key: StepKey { scope, name: name.into() },
+        state: StepState::Open,
+        attempt: 1,
+        idempotency_key: format!("{seq}-{name}").into(),
+        input_hash: None,
+        outcome: None,
+        review: None,
+    })))
+}
+
+pub fn kv_op(key: &str, value: &str) -> Op {
+    Op::Work(WorkOp::KvPut(Box::new(KvRow {
+        ns: "agent".into(),
+        key: key.into(),
+        value: KvValue::Json(value.into()),
+    })))
+}
+
+pub fn timer_op(id: &str) -> Op {
+    Op::Work(WorkOp::Timer(Box::new(TimerRow {
+        id: id.into(),
+        due: adrt::supervisor::work::Due::Age(Age::from_millis(1 << 40)),
+        repeat: Repeat::Every(5000),
+        event: r#"{"type":"tick"}"#.into(),
+        kind: "tick".into(),
+    })))
+}
+
+pub fn post_op(id: u64) -> Op {
+    Op::Work(WorkOp::Post(Box::new(PostRow {
+        id,
+        to: "other".into(),
+        token: format!("token-{id}").into(),
+        event: r#"{"type":"hello"}"#.into(),
+        delay_ms: 0,
+    })))
+}
+
+/// A review that waits, or was settled at that time.
+pub fn review_op(id: u64, settled: Option<i64>) -> Op {
+    let status = if settled.is_some() { ReviewStatus::Approved } else { ReviewStatus::Pending };
+    Op::Work(WorkOp::Review(Box::new(ReviewRow {
+        id,
+        key: None,
+        prompt: "May I?".into(),
+        options: None,
+        default: ReviewStatus::Rejected,
+        expires: None,
+        count: 1,
+        asked: Wall::from_millis(settled.unwrap_or(T0)),
+        status,
+        answer: None,
+        by: None,
+        note: None,
+        settled: settled.map(Wall::from_millis),
+    })))
 }
 
 /// CRC-32C of fields as the store sums them, done over again here: a change

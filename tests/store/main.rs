@@ -13,4 +13,5 @@ mod kit;
 mod migrate;
 mod past;
 mod retention;
+mod work;
 mod writer;

@@ -10,6 +10,7 @@ use adrt::engines::state::Format;
 use adrt::supervisor::io::{
     Exit, ExitClass, Incarnation, KeyHash, Op, ProcessIdentity, RestartMemory, Unit,
 };
+use adrt::supervisor::work::{EventState, EventStatus, KvValue, Scope, Seq, StepRow, WorkOp};
 use serde_json::Value;
 
 /// A snapshot that was taken.
@@ -35,6 +36,19 @@ pub struct Model {
     pub running: Option<ProcessIdentity>,
     pub restart: RestartMemory,
     pub meta: BTreeMap<String, String>,
+    /// Events that are kept, by number.
+    pub events: BTreeMap<Seq, Event>,
+    pub last_seq: Seq,
+    /// Attempts of open steps, by the number of their event (0: of a named scope) and name.
+    pub steps: BTreeMap<(Seq, String), u32>,
+    pub kv: BTreeMap<String, String>,
+}
+
+/// An event that came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    pub status: EventStatus,
+    pub body: Arc<str>,
 }
 
 impl Default for Model {
@@ -50,6 +64,10 @@ impl Default for Model {
             running: None,
             restart: RestartMemory::default(),
             meta: BTreeMap::new(),
+            events: BTreeMap::new(),
+            last_seq: 0,
+            steps: BTreeMap::new(),
+            kv: BTreeMap::new(),
         }
     }
 }
@@ -102,15 +120,63 @@ impl Model {
             Op::Forget { .. } => {
                 let drop = self.checkpoints.len().saturating_sub(1);
                 self.checkpoints.drain(..drop);
+                let acked: Vec<Seq> = self.of_state(EventState::Acked).collect();
+                acked.into_iter().for_each(|seq| self.forget_event(seq));
             }
+            Op::Work(op) => self.work(op),
             Op::Pin { .. }
             | Op::RecallKey { .. }
             | Op::LoadCheckpoint(_)
             | Op::ListCheckpoints { .. }
-            | Op::RebuildReserve
-            | Op::Work(_) => {}
+            | Op::RebuildReserve => {}
         }
     }
+
+    fn work(&mut self, op: &WorkOp) {
+        match op {
+            WorkOp::Arrive(row) => {
+                self.last_seq = row.status.seq;
+                let event = Event { status: row.status.clone(), body: Arc::clone(&row.body) };
+                self.events.insert(row.status.seq, event);
+            }
+            WorkOp::Status(status) => {
+                let event = self.events.get_mut(&status.seq).expect("the script chose one");
+                event.status = (**status).clone();
+            }
+            WorkOp::Drop { seq } => self.forget_event(*seq),
+            WorkOp::Step(row) => {
+                self.steps.insert(step_of(row), row.attempt);
+            }
+            WorkOp::KvPut(row) => {
+                let KvValue::Json(json) = &row.value else { panic!("the script writes JSON") };
+                self.kv.insert(row.key.to_string(), json.to_string());
+            }
+            WorkOp::KvDelete { key, .. } => {
+                self.kv.remove(&**key);
+            }
+            other => panic!("the script wrote {other:?}"),
+        }
+    }
+
+    /// Numbers of the events in that state, oldest first.
+    pub fn of_state(&self, state: EventState) -> impl Iterator<Item = Seq> + '_ {
+        let all = self.events.values().map(|event| &event.status);
+        all.filter(move |status| status.state == state).map(|status| status.seq)
+    }
+
+    fn forget_event(&mut self, seq: Seq) {
+        self.events.remove(&seq);
+        self.steps.retain(|(of, _), _| *of != seq);
+    }
+}
+
+/// What the model knows a step by.
+pub fn step_of(row: &StepRow) -> (Seq, String) {
+    let seq = match row.key.scope {
+        Scope::Event(seq) => seq,
+        Scope::Named(_) => 0,
+    };
+    (seq, row.key.name.to_string())
 }
 
 /// The state after a change: each format by its definition, in few words.

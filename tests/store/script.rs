@@ -9,12 +9,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adrt::clock::Wall;
+use adrt::clock::{Age, Wall};
 use adrt::engines::state::{Format, Node};
 use adrt::supervisor::io::{
     CheckpointReason, CheckpointRef, CheckpointRow, Exit, ExitClass, IncarnationEnd,
     IncarnationStart, JournalRow, KeyHash, KeyRow, Op, ProcessIdentity, RestartMemory, Unit,
     UnitId,
+};
+use adrt::supervisor::work::{
+    Arrival, EventState, EventStatus, KvRow, KvValue, Scope, Seq, StepKey, StepRow, StepState,
+    WorkOp,
 };
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -25,7 +29,7 @@ use crate::model::Model;
 const NAMES: u32 = 10;
 /// The clock of the first unit, and what passes from one to the next.
 const FIRST_AT_MS: i64 = 1_767_225_600_000;
-const STEP_MS: i64 = 700;
+const STEP_MS: u64 = 700;
 
 /// A source of units.
 pub struct Script {
@@ -65,12 +69,12 @@ impl Script {
     fn wrap(&mut self, ops: Vec<Op>) -> Unit {
         let id = UnitId(self.next_unit);
         self.next_unit += 1;
-        let at = FIRST_AT_MS + STEP_MS * i64::try_from(id.0).unwrap_or(0);
+        let age = STEP_MS * id.0;
         Unit {
             id,
             epoch: self.epoch,
-            at: Wall::from_millis(at),
-            age: adrt::clock::Age::default(),
+            at: Wall::from_millis(FIRST_AT_MS + i64::try_from(age).unwrap_or(0)),
+            age: Age::from_millis(age),
             alone: false,
             privileged: false,
             ops,
@@ -78,7 +82,7 @@ impl Script {
     }
 
     fn unit(&mut self, model: &Model) -> Unit {
-        let ops = match self.rng.u8(0..20) {
+        let ops = match self.rng.u8(0..26) {
             0..=8 => vec![self.patch(model)],
             9 | 10 => {
                 let patch = self.patch(model);
@@ -94,6 +98,7 @@ impl Script {
             14..=16 => self.life(model),
             17 => self.housekeeping(model),
             18 => self.reads(model),
+            19..=24 => self.work(model),
             _ => vec![Op::Meta { name: "script", value: format!("{:x}", self.rng.u64(..)) }],
         };
         self.wrap(ops)
@@ -186,7 +191,11 @@ impl Script {
             crashes_in_row: self.rng.u32(0..5),
             delay_left: self.rng.bool().then(|| Duration::from_millis(self.rng.u64(1..60_000))),
             restarts: self.rng.u32(0..50),
-            ..RestartMemory::default()
+            before_loop: self.rng.bool().then(|| self.rng.u64(1..100)),
+            rolled_back: self.rng.bool(),
+            crashes: RestartMemory::default()
+                .crashes
+                .map(|_| Age::from_millis(self.rng.u64(0..1 << 40))),
         };
         vec![
             checkpoint_row,
@@ -214,6 +223,76 @@ impl Script {
             }
             _ => vec![Op::Prune { keep: self.rng.u64(1..4), all: self.rng.bool() }],
         }
+    }
+
+    /// An event comes with something else, or something becomes of those there are.
+    fn work(&mut self, model: &Model) -> Vec<Op> {
+        let there: Vec<Seq> = model.events.keys().copied().collect();
+        let ops = match (self.rng.u8(0..8), self.rng.choice(&there).copied()) {
+            (0..=2, _) | (_, None) => {
+                let seq = model.last_seq + 1;
+                let arrival = self.arrival(seq);
+                vec![WorkOp::Arrive(Box::new(arrival)), self.step(seq)]
+            }
+            (3 | 4, Some(seq)) => vec![WorkOp::Status(Box::new(self.status(seq)))],
+            (5, Some(seq)) => vec![WorkOp::Drop { seq }],
+            (6, Some(seq)) => vec![self.step(seq), self.step(0)],
+            (_, Some(_)) => {
+                let (ns, key) = ("agent".into(), format!("k{}", self.rng.u8(0..6)).into());
+                if self.rng.u8(0..4) == 0 {
+                    vec![WorkOp::KvDelete { ns, key }]
+                } else {
+                    let json = format!("\"{}\"", self.noise(1..300));
+                    vec![WorkOp::KvPut(Box::new(KvRow {
+                        ns,
+                        key,
+                        value: KvValue::Json(json.into()),
+                    }))]
+                }
+            }
+        };
+        ops.into_iter().map(Op::Work).collect()
+    }
+
+    fn arrival(&mut self, seq: Seq) -> Arrival {
+        let status = EventStatus { state: EventState::Pending, wait: None, ..self.status(seq) };
+        let body = format!("{{\"type\":\"test\",\"data\":\"{}\"}}", self.noise(2..700));
+        Arrival { status, kind: "test".into(), body: body.into(), id: Some(hash(seq)) }
+    }
+
+    fn status(&mut self, seq: Seq) -> EventStatus {
+        let states = [EventState::Pending, EventState::Parked, EventState::Acked, EventState::Dead];
+        let state = states[self.rng.usize(0..states.len())];
+        let place = Age::from_millis(self.rng.u64(0..1 << 40));
+        EventStatus {
+            seq,
+            state,
+            place,
+            due: place,
+            born: place,
+            attempt: self.rng.u32(0..9),
+            deaths: 0,
+            nacks: self.rng.u32(0..9),
+            holder: 1,
+            version: self.rng.u64(0..100),
+            wait: (state == EventState::Parked).then(|| "event:never".into()),
+            reason: self.rng.bool().then(|| self.noise(1..60).into()),
+        }
+    }
+
+    /// A step is begun, for the first time or again.
+    fn step(&mut self, seq: Seq) -> WorkOp {
+        let scope = if seq == 0 { Scope::Named("named".into()) } else { Scope::Event(seq) };
+        let name = format!("s{}", self.rng.u8(0..3));
+        WorkOp::Step(Box::new(StepRow {
+            key: StepKey { scope, name: name.into() },
+            state: StepState::Open,
+            attempt: self.rng.u32(1..100),
+            idempotency_key: self.noise(4..12).into(),
+            input_hash: None,
+            outcome: None,
+            review: None,
+        }))
     }
 
     fn reads(&mut self, model: &Model) -> Vec<Op> {

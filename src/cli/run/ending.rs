@@ -5,7 +5,7 @@ use crate::cli::failure::{Failure, Kind};
 use crate::cli::manage::of_lock;
 use crate::cli::output::note;
 use crate::cli::text::escaped;
-use crate::runtime::RunError;
+use crate::runtime::{RunError, SourceError};
 use crate::settings::Settings;
 use crate::store::home::{Home, HomeError};
 use crate::store::lock::LockError;
@@ -70,12 +70,12 @@ pub(super) fn of_run(settings: &Settings, error: RunError) -> Failure {
         RunError::OtherScript { .. } => Failure::new(Kind::Usage, what)
             .why(error)
             .hint(format!("-n NAME for a state of its own, or -n {name} to go on with that one")),
-        RunError::EventsOfWrongKind { path, kind } => Failure::new(Kind::Usage, what)
-            .why(format!("--events takes a file or a FIFO, and {} is {kind}", path.display()))
-            .hint("anything else can be piped in: … | adrt run --events - …"),
-        RunError::EventsUnreadable { path, source } => Failure::new(Kind::NotFound, what)
-            .why(format!("the events can't be read: {}: {source}", path.display()))
-            .hint("let the user that adrt runs as read it, and enter the directories above it"),
+        RunError::Source(error @ SourceError::WrongKind(_)) => Failure::new(Kind::Usage, what)
+            .why(error)
+            .hint("--events takes a file that grows, a FIFO, or - for stdin"),
+        RunError::Source(error @ SourceError::Io { .. }) => Failure::new(Kind::NotFound, what)
+            .why(error)
+            .hint("let the user the agent runs as read it, or name another file: --events FILE"),
         RunError::System { .. } => Failure::new(Kind::Failed, what)
             .why(error)
             .hint("the system is short of something: see ulimit -a, and the system's log"),

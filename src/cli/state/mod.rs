@@ -7,6 +7,7 @@ mod write;
 
 pub use change::{Side, compare};
 pub use show::pointer;
+pub use write::PatchFormat;
 
 use clap::Subcommand;
 

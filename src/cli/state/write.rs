@@ -1,19 +1,12 @@
 //! `adrt state set` and `adrt state patch`.
 //!
-//! The value goes on as the text that was typed: only its syntax is looked
-//! at here, and what it does to the state is decided where the state is.
+//! What the value does to the state is decided where the state is.
 
-use std::io::Read as _;
-
-use crate::cli::failure::{Failure, Kind};
+use crate::cli::failure::Failure;
+use crate::cli::input::{Shape, json_or_stdin};
 use crate::cli::json::Object;
 use crate::cli::{Context, DONE, agent, client};
 use crate::store::home::Home;
-
-/// Stands for stdin.
-const STDIN: &str = "-";
-/// More than this is no value that somebody pipes in.
-const STDIN_MAX_BYTES: u64 = 1 << 30;
 
 /// Replace the whole state
 ///
@@ -79,7 +72,16 @@ pub enum PatchFormat {
 }
 
 impl PatchFormat {
-    const fn name(self) -> &'static str {
+    /// What a patch of it must be.
+    pub const fn shape(self) -> Shape {
+        match self {
+            Self::Json => Shape::Array,
+            Self::Merge | Self::Shallow => Shape::Object,
+        }
+    }
+
+    /// As it is on the wire.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Merge => "merge",
             Self::Json => "json",
@@ -94,7 +96,7 @@ impl PatchFormat {
 /// The value is no object, or it was refused.
 pub fn set(args: &SetArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
-    let value = json_of(&args.value, "the state", '{')?;
+    let value = json_or_stdin(&args.value, "the state", Shape::Object)?;
     let params = with_version(Object::new().raw("value", &value), args.if_version);
     write(context, &home, "state.set", &params, args.json)
 }
@@ -105,8 +107,7 @@ pub fn set(args: &SetArgs, context: &Context) -> Result<u8, Failure> {
 /// The patch is not what its format asks for, or it was refused.
 pub fn patch(args: &PatchArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
-    let first = if args.format == PatchFormat::Json { '[' } else { '{' };
-    let patch = json_of(&args.patch, "the patch", first)?;
+    let patch = json_or_stdin(&args.patch, "the patch", args.format.shape())?;
     let params = Object::new().raw("patch", &patch).text("format", args.format.name());
     write(context, &home, "state.patch", &with_version(params, args.if_version), args.json)
 }
@@ -139,47 +140,4 @@ fn write(
         context.out.line(&format!("{} is at version {version}", home.agent()))?;
     }
     Ok(DONE)
-}
-
-/// The text that was typed or piped in, if it is JSON that begins so.
-fn json_of(word: &str, what: &str, first: char) -> Result<String, Failure> {
-    let text = if word == STDIN { stdin()? } else { word.as_bytes().to_vec() };
-    let refused = |why: String| {
-        let kind = if first == '{' { "an object, {…}" } else { "an array of operations, […]" };
-        Failure::new(Kind::Usage, format!("{what} makes no sense"))
-            .why(why)
-            .hint(format!("give {kind}, in single quotes for the shell"))
-    };
-    let text = crate::json::validate(&text).map_err(|fault| refused(fault.to_string()))?.trim();
-    if !text.starts_with(first) {
-        let start: String = text.chars().take(20).collect();
-        return Err(refused(format!("it begins with {start:?}")));
-    }
-    Ok(text.to_owned())
-}
-
-fn stdin() -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    let read = std::io::stdin().lock().take(STDIN_MAX_BYTES).read_to_end(&mut text);
-    read.map(|_| text).map_err(|error| Failure::new(Kind::Failed, "stdin can't be read").why(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_goes_on_as_it_was_typed() {
-        assert_eq!(json_of(" {\"a\": 1e400} ", "x", '{').as_deref(), Ok("{\"a\": 1e400}"));
-        assert_eq!(json_of("[]", "x", '[').as_deref(), Ok("[]"));
-    }
-
-    #[test]
-    fn other_text_is_refused() {
-        for (word, first) in [("[]", '{'), ("{}", '['), ("{a:1}", '{'), ("", '{'), ("{}{}", '{')] {
-            let failure = json_of(word, "the state", first).expect_err(word);
-            assert_eq!(failure.kind, Kind::Usage, "{word}");
-            assert!(!failure.why.is_empty() && !failure.hint.is_empty());
-        }
-    }
 }

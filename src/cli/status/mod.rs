@@ -9,6 +9,8 @@
 
 mod page;
 
+pub(in crate::cli) use page::left_to_people;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,8 @@ use super::{Context, DONE, agent, client, past};
 use crate::clock::Wall;
 use crate::store::home::Home;
 use crate::store::lock::Holder;
-use crate::store::read::{Reader, Summary};
+use crate::store::read::{ReadError, Reader, Summary};
+use crate::store::read_work::InboxSummary;
 
 /// The phase of an agent that no adrt runs.
 const STOPPED: &str = "stopped";
@@ -29,7 +32,7 @@ const UNREACHABLE: &str = "unreachable";
 /// Show how an agent is
 ///
 /// With --check one line, and the exit code tells: 0 it runs, 1 it runs in
-/// trouble (back-off, crash loop, failing disk), 2 it is down.
+/// trouble (back-off, crash loop, failing disk, full inbox), 2 it is down.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt status
@@ -99,6 +102,52 @@ pub struct Status {
     pub store: Option<String>,
     /// Requests that wait for the disk.
     pub writes_waiting: Option<u64>,
+    /// Its events.
+    pub inbox: Option<Inbox>,
+    /// Reviews that wait for a person.
+    pub reviews: Option<u64>,
+    /// Timers that are set.
+    pub timers: Option<u64>,
+    /// Events on their way to other agents.
+    pub posts: Option<u64>,
+    /// What events the agent takes; null while it takes none.
+    pub subscribed: Option<serde_json::Value>,
+}
+
+/// How many events there are.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Inbox {
+    /// They wait for their turn.
+    pub pending: u64,
+    /// The agent has them in hand.
+    pub held: u64,
+    /// They wait for something else.
+    pub parked: u64,
+    /// They were given up.
+    pub dead: u64,
+    /// No more are taken.
+    pub full: bool,
+    /// When the oldest came that is not settled, RFC 3339.
+    pub oldest: Option<String>,
+}
+
+impl Inbox {
+    /// Of an agent that has none in hand, since it does not run.
+    fn of(kept: &InboxSummary) -> Self {
+        Self {
+            pending: kept.pending,
+            parked: kept.parked,
+            dead: kept.dead,
+            oldest: kept.oldest_unacked.map(|(_, at)| at.rfc3339()),
+            ..Self::default()
+        }
+    }
+
+    /// Those that are not settled.
+    pub const fn depth(&self) -> u64 {
+        self.pending + self.held + self.parked
+    }
 }
 
 /// How an incarnation ended.
@@ -187,40 +236,59 @@ pub fn of_agent(home: &Home) -> Result<Status, Failure> {
         Some(holder) => Ok(of_running(home, &holder)),
         None => {
             let reader = past::open(home)?;
-            let summary = reader.summary().map_err(|error| past::of_read(home, error))?;
-            Ok(of_stopped(home, &summary))
+            let kept = Kept::of(&reader).map_err(|error| past::of_read(home, error))?;
+            Ok(of_stopped(home, &kept))
         }
+    }
+}
+
+/// What the database says.
+struct Kept {
+    summary: Summary,
+    inbox: InboxSummary,
+    reviews: usize,
+    timers: usize,
+}
+
+impl Kept {
+    fn of(reader: &Reader) -> Result<Self, ReadError> {
+        Ok(Self {
+            summary: reader.summary()?,
+            inbox: reader.inbox_summary()?,
+            reviews: reader.reviews(true, u64::MAX)?.len(),
+            timers: reader.timers()?.len(),
+        })
     }
 }
 
 /// An adrt that does not answer is a status too, with what the database says.
 fn of_running(home: &Home, holder: &Holder) -> Status {
     let said = client::status(home, holder).and_then(|text| client::parse::<Status>(&text));
-    // Read here too: the machine does not keep when its version was made.
-    let summary = Reader::open(home).and_then(|reader| reader.summary());
+    // Read here too: the machine does not keep when something was made.
+    let kept = Reader::open(home).and_then(|reader| Kept::of(&reader)).ok();
     let mut status = match said {
         Ok(status) => status,
-        Err(failure) => {
-            let kept = summary.as_ref().map(|summary| of_stopped(home, summary));
-            Status {
-                agent: home.agent().to_owned(),
-                phase: UNREACHABLE.to_owned(),
-                since: None,
-                status_text: Some(failure.why),
-                ..kept.unwrap_or_default()
-            }
-        }
+        Err(failure) => Status {
+            agent: home.agent().to_owned(),
+            phase: UNREACHABLE.to_owned(),
+            since: None,
+            status_text: Some(failure.why),
+            ..kept.as_ref().map(|kept| of_stopped(home, kept)).unwrap_or_default()
+        },
     };
     status.adrt_pid = (holder.pid > 0).then_some(holder.pid.into());
-    if let Ok(summary) = summary
-        && status.updated.is_none()
-    {
-        status.updated = summary.updated.map(Wall::rfc3339);
+    let Some(kept) = kept else { return status };
+    if status.updated.is_none() {
+        status.updated = kept.summary.updated.map(Wall::rfc3339);
+    }
+    if let Some(inbox) = status.inbox.as_mut().filter(|inbox| inbox.depth() > 0) {
+        inbox.oldest = Inbox::of(&kept.inbox).oldest;
     }
     status
 }
 
-fn of_stopped(home: &Home, summary: &Summary) -> Status {
+fn of_stopped(home: &Home, kept: &Kept) -> Status {
+    let Kept { summary, inbox, reviews, timers } = kept;
     let row = summary.incarnation.as_ref();
     let end = row.and_then(|row| row.end.as_ref());
     let crashes = u64::from(summary.restart.crashes_in_row);
@@ -252,6 +320,9 @@ fn of_stopped(home: &Home, summary: &Summary) -> Status {
         }),
         file_bytes: Some(summary.file_bytes),
         store: summary.moved_to.as_ref().map(|to| format!("moved away, to {to}")),
+        inbox: Some(Inbox::of(inbox)),
+        reviews: Some(*reviews as u64),
+        timers: Some(*timers as u64),
         ..Status::default()
     }
 }
@@ -262,6 +333,7 @@ impl Status {
         match self.phase.as_str() {
             "running" | "starting" => {
                 let trouble = self.crash_loop == Some(true)
+                    || self.inbox.as_ref().is_some_and(|inbox| inbox.full)
                     || self.store.as_deref().is_some_and(|store| store != "ok")
                     || (self.phase == "starting" && self.crashes_in_row > Some(0));
                 if trouble { Health::Degraded } else { Health::Ok }
@@ -324,6 +396,9 @@ mod tests {
         let looping = Status { crash_loop: Some(true), ..status("running") };
         assert_eq!(looping.health(), Health::Degraded);
         let full = Status { store: Some("disk full".to_owned()), ..status("running") };
+        assert_eq!(full.health(), Health::Degraded);
+        let full =
+            Status { inbox: Some(Inbox { full: true, ..Inbox::default() }), ..status("running") };
         assert_eq!(full.health(), Health::Degraded);
         let again = Status { crashes_in_row: Some(1), ..status("starting") };
         assert_eq!(again.health(), Health::Degraded);

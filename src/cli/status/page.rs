@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Health, Status, point};
+use super::{Health, Inbox, Status, point};
 use crate::cli::Context;
-use crate::cli::output::Page;
+use crate::cli::output::{Page, Tint};
 use crate::cli::text::{bytes, escaped, span};
 
 /// The line of `--check`.
@@ -23,6 +23,15 @@ pub(super) fn line(context: &Context, status: &Status, health: Health) -> String
     if let Some(store) = status.store.as_deref().filter(|store| *store != "ok") {
         parts.push(format!("store: {}", escaped(store)));
     }
+    if let Some(inbox) = &status.inbox {
+        if inbox.depth() > 0 {
+            parts.push(counted(inbox.depth(), "event"));
+        }
+        if inbox.full {
+            parts.push("inbox full".to_owned());
+        }
+    }
+    parts.extend(left_to_people(status));
     if health == Health::Down
         && let Some(exit) = &status.last_exit
     {
@@ -36,6 +45,7 @@ pub(super) fn page(context: &Context, status: &Status) -> String {
     let paint = context.out.paint;
     let mut page = Page::new();
     process(context, status, &mut page);
+    work(context, status, &mut page);
     memory(context, status, &mut page);
     let heading = format!(
         "{} · {}",
@@ -91,6 +101,64 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
         };
         page.field("last exit", format!("{}{more}", escaped(&exit.summary)));
     }
+}
+
+/// "1 event", "2 events".
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// What nobody but a person takes care of.
+pub(in crate::cli) fn left_to_people(status: &Status) -> Vec<String> {
+    let dead = status.inbox.as_ref().map_or(0, |inbox| inbox.dead);
+    let reviews = status.reviews.unwrap_or(0);
+    [(dead, "dead letter"), (reviews, "review")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| counted(count, what))
+        .collect()
+}
+
+fn work(context: &Context, status: &Status, page: &mut Page) {
+    let paint = context.out.paint;
+    let agent = &status.agent;
+    if let Some(inbox) = &status.inbox {
+        page.field("inbox", in_words(context, inbox));
+        if inbox.full {
+            let full = format!("no more events are taken  {}", paint.dim("(--max-db)"));
+            page.field("full", paint.tint(Tint::Bad, &full));
+        }
+        if inbox.dead > 0 {
+            let dead = counted(inbox.dead, "dead letter");
+            let more = paint.dim(&format!("  (adrt events list {agent} --dead)"));
+            page.field("given up", format!("{}{more}", paint.tint(Tint::Bad, &dead)));
+        }
+    }
+    if let Some(count) = status.reviews.filter(|count| *count > 0) {
+        let waiting = format!("{count} waiting for a person");
+        let more = paint.dim(&format!("  (adrt reviews list {agent})"));
+        page.field("reviews", format!("{}{more}", paint.tint(Tint::Warn, &waiting)));
+    }
+    if let Some(count) = status.timers.filter(|count| *count > 0) {
+        page.field("timers", count.to_string());
+    }
+    if let Some(count) = status.posts.filter(|count| *count > 0) {
+        page.field("outbox", format!("{} for other agents", counted(count, "event")));
+    }
+}
+
+/// "3 waiting, 1 in hand, 2 parked, the oldest came 5 min ago".
+fn in_words(context: &Context, inbox: &Inbox) -> String {
+    let parts = [(inbox.pending, "waiting"), (inbox.held, "in hand"), (inbox.parked, "parked")];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let mut parts: Vec<String> = parts.map(|(count, how)| format!("{count} {how}")).collect();
+    if parts.is_empty() {
+        return "empty".to_owned();
+    }
+    if let Some(at) = inbox.oldest.as_deref().and_then(point) {
+        parts.push(format!("the oldest came {}", context.moment.ago(at)));
+    }
+    parts.join(", ")
 }
 
 fn memory(context: &Context, status: &Status, page: &mut Page) {

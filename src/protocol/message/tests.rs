@@ -164,11 +164,11 @@ fn a_key_stands_for_method_and_params() {
 
 #[test]
 fn operators_and_agents_have_methods_of_their_own() {
-    for method in ["status", "stop", "restart", "history.forget"] {
+    for method in ["status", "stop", "restart", "history.forget", "event.next"] {
         assert!(decode(method, None, Caller::Operator).is_ok(), "{method}");
         assert_eq!(refused(method, "{}").kind, Kind::MethodNotFound, "{method}");
     }
-    for method in ["initialize", "ready", "heartbeat", "log", "run.finish"] {
+    for method in ["initialize", "event.subscribe", "log", "run.finish"] {
         let error = decode(method, Some("{}"), Caller::Operator).expect_err("it is the agent's");
         assert_eq!(error.kind, Kind::MethodNotFound, "{method}");
     }

@@ -1,18 +1,19 @@
 //! Steps that are not invented yet.
 
+use super::super::schema::STEPS;
 use super::*;
 
 const ADDITIVE: Step =
-    Step { to: 2, additive: true, sql: "ALTER TABLE journal ADD COLUMN mood TEXT" };
-const BREAKING: Step = Step { to: 3, additive: false, sql: "ALTER TABLE pins RENAME TO pegs" };
+    Step { to: 3, additive: true, sql: "ALTER TABLE journal ADD COLUMN mood TEXT" };
+const BREAKING: Step = Step { to: 4, additive: false, sql: "ALTER TABLE pins RENAME TO pegs" };
 const BROKEN: Step =
-    Step { to: 3, additive: false, sql: "CREATE TABLE half (x); CREATE TABLE half (x)" };
+    Step { to: 4, additive: false, sql: "CREATE TABLE half (x); CREATE TABLE half (x)" };
 
 fn steps(more: &[Step]) -> Vec<Step> {
     STEPS.iter().chain(more).copied().collect()
 }
 
-/// A file brought to schema 1, with something in it.
+/// A file brought to the present schema, with something in it.
 fn old() -> (tempfile::TempDir, std::path::PathBuf, Connection) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("adrt.db");
@@ -37,9 +38,9 @@ fn an_additive_step_leaves_the_older_adrt_able_to_write() {
     let (_dir, path, conn) = old();
     let done = bring(&conn, &path, &[ADDITIVE]).unwrap();
     assert_eq!(done, Migrated::default(), "nothing to tell");
-    assert_eq!(schema_of(&conn), 2);
-    assert!(!path.with_file_name("adrt.db.v1").exists());
-    assert_eq!(inspect(&conn, STEPS, Some(&path)).unwrap().schema, 2);
+    assert_eq!(schema_of(&conn), 3);
+    assert!(!path.with_file_name("adrt.db.v2").exists());
+    assert_eq!(inspect(&conn, STEPS, Some(&path)).unwrap().schema, 3);
     assert!(super::super::verify::verify(&conn).is_ok(), "the definitions' checksum went along");
 }
 
@@ -47,15 +48,15 @@ fn an_additive_step_leaves_the_older_adrt_able_to_write() {
 fn any_other_step_keeps_a_copy_and_says_so() {
     let (_dir, path, conn) = old();
     let done = bring(&conn, &path, &[ADDITIVE, BREAKING]).unwrap();
-    assert_eq!(schema_of(&conn), 3);
-    let copy = path.with_file_name("adrt.db.v2");
+    assert_eq!(schema_of(&conn), 4);
+    let copy = path.with_file_name("adrt.db.v3");
     assert_eq!(done.warnings.len(), 1);
     assert!(done.warnings[0].contains(copy.to_str().unwrap()), "{:?}", done.warnings);
     let kept = Connection::open(&copy).unwrap();
-    assert_eq!(schema_of(&kept), 2);
+    assert_eq!(schema_of(&kept), 3);
     assert_eq!(get_meta(&kept, "script").unwrap().as_deref(), Some("a.py"));
     let refused = inspect(&conn, STEPS, Some(&path));
-    assert!(matches!(refused, Err(OpenError::Newer { schema: 3, min_writer: 3 })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::Newer { schema: 4, min_writer: 4 })), "{refused:?}");
     // Once is enough.
     std::fs::remove_file(&copy).unwrap();
     assert_eq!(bring(&conn, &path, &[ADDITIVE, BREAKING]).unwrap(), Migrated::default());
@@ -66,9 +67,9 @@ fn any_other_step_keeps_a_copy_and_says_so() {
 fn a_step_that_fails_leaves_the_schema_before_it() {
     let (_dir, path, conn) = old();
     assert!(bring(&conn, &path, &[ADDITIVE, BROKEN]).is_err());
-    assert_eq!(schema_of(&conn), 2);
+    assert_eq!(schema_of(&conn), 3);
     assert!(conn.is_autocommit());
     // And the next try finds its copy in the way, and makes it anew.
     bring(&conn, &path, &[ADDITIVE, BREAKING]).unwrap();
-    assert_eq!(schema_of(&conn), 3);
+    assert_eq!(schema_of(&conn), 4);
 }

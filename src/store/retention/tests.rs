@@ -60,17 +60,17 @@ fn labels_and_pins_stay_up_to_their_number() {
 }
 
 #[test]
-fn no_step_of_the_clock_counts_for_more_than_a_day() {
+fn the_count_of_time_never_goes_back_and_is_noted_every_minute() {
     let mut age = AgeClock::default();
-    age.advance(Wall::from_millis(1000)); // 1970
-    age.advance(Wall::from_millis(2000));
-    assert_eq!(age.millis(), 1000);
-    age.advance(Wall::from_millis(1_700_000_000_000)); // the first NTP answer
-    assert_eq!(age.millis(), 1000 + DAY_MS);
-    age.advance(Wall::from_millis(1_600_000_000_000)); // set back
-    assert_eq!(age.millis(), 1000 + DAY_MS);
-    age.advance(Wall::from_millis(1_600_000_000_500));
-    assert_eq!(age.millis(), 1500 + DAY_MS);
+    assert!(age.is_due(), "the first write after opening");
+    age.advance(Age::from_millis(5000), Wall::from_millis(1000));
+    assert_eq!(age.note(), "5000 1000");
+    age.advance(Age::from_millis(4000), Wall::from_millis(900));
+    assert_eq!(age.stand(), (Age::from_millis(5000), Some(Wall::from_millis(900))));
+    age.advance(Age::from_millis(64_999), Wall::from_millis(1 << 42));
+    assert!(!age.is_due());
+    age.advance(Age::from_millis(65_000), Wall::from_millis(1 << 42));
+    assert!(age.is_due());
 }
 
 #[test]

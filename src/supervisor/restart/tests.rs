@@ -10,7 +10,13 @@ fn steady() -> Policy {
 
 fn crash() -> Ended {
     let exit = Some(Exit::Code(1));
-    Ended { class: ExitClass::Failed, exit, uptime: Duration::from_secs(1) }
+    Ended {
+        class: ExitClass::Failed,
+        exit,
+        uptime: Duration::from_secs(1),
+        age: Age::default(),
+        checkpoint: None,
+    }
 }
 
 fn done() -> Ended {
@@ -119,7 +125,8 @@ fn a_life_of_backoff_reset_makes_the_count_start_anew() {
     assert!(restarts.is_loop());
     let almost = Ended { uptime: BACKOFF_RESET_DEFAULT - Duration::from_millis(1), ..crash() };
     assert_eq!(delay_of(restarts.after(almost, &mut rng)).as_secs(), 16);
-    let long = Ended { uptime: BACKOFF_RESET_DEFAULT, ..crash() };
+    let age = Age::from_millis(7_200_000);
+    let long = Ended { uptime: BACKOFF_RESET_DEFAULT, age, ..crash() };
     assert_eq!(delay_of(restarts.after(long, &mut rng)).as_millis(), 500);
     assert!(!restarts.is_loop());
     assert_eq!(restarts.crashes_in_row(), 1);
@@ -234,4 +241,41 @@ fn a_run_that_is_over_leaves_no_delay_behind() {
         ..RestartMemory::default()
     };
     assert_eq!(restarts.memory(), left);
+}
+
+#[test]
+fn a_rollback_is_offered_once_per_loop_to_what_was_before_it() {
+    let mut restarts = Restarts::new(steady(), RestartMemory::default());
+    let mut rng = rng();
+    for n in 1..CRASH_LOOP {
+        restarts.after(Ended { checkpoint: Some(u64::from(n)), ..crash() }, &mut rng);
+        assert_eq!(restarts.take_rollback(), None);
+    }
+    restarts.after(Ended { checkpoint: Some(99), ..crash() }, &mut rng);
+    assert_eq!(restarts.take_rollback(), Some(1), "from before the first crash");
+    restarts.after(crash(), &mut rng);
+    assert_eq!(restarts.take_rollback(), None);
+    restarts.progress();
+    for _ in 0..CRASH_LOOP {
+        restarts.after(Ended { checkpoint: Some(120), ..crash() }, &mut rng);
+    }
+    assert_eq!(restarts.take_rollback(), Some(120), "another loop");
+}
+
+#[test]
+fn more_than_six_crashes_within_an_hour_are_unstable_whatever_lies_between() {
+    let mut restarts = Restarts::new(steady(), RestartMemory::default());
+    let mut rng = rng();
+    let minute = |n: u64| Age::from_millis(1 + n * 60_000);
+    for n in 0..6 {
+        restarts.progress();
+        let next = restarts.after(Ended { age: minute(n * 9), ..crash() }, &mut rng);
+        assert_eq!(delay_of(next), BACKOFF_INITIAL_DEFAULT);
+        assert!(!restarts.is_unstable(minute(n * 9)));
+    }
+    restarts.progress();
+    let next = restarts.after(Ended { age: minute(54), ..crash() }, &mut rng);
+    assert_eq!(delay_of(next), BACKOFF_INITIAL_DEFAULT * 16, "as in a loop");
+    assert!(restarts.is_unstable(minute(54)));
+    assert!(!restarts.is_unstable(minute(61)), "an hour after the first of them");
 }

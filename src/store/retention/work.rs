@@ -1,0 +1,205 @@
+//! What is kept of work: acked events with their steps, the ids of events,
+//! settled reviews.
+//!
+//! A mark goes along the events in the order of their numbers. What it passes
+//! is a week old, or has 100,000 newer ones; of that, acked events are let go.
+//! What is pending, parked or a dead letter is left behind the mark, and let
+//! go at its ack. So nobody ever looks for old ones among all that are kept:
+//! the mark stands before the first that is not old yet.
+//!
+//! The mark is not written down. After an opening it starts over, and only
+//! meets what it left behind before.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{DELETES_MAX, KEYS_KEPT_AGE, millis};
+use crate::clock::Wall;
+use crate::store::commit::{Tallies, used_bytes};
+use crate::store::rows::{signed, unsigned};
+use crate::store::work::rows::{REVIEW_COLUMNS, STATUS_COLUMNS, review_row, status_row};
+use crate::store::work::{delete_event, delete_event_rows};
+use crate::supervisor::io::{EventState, ReviewStatus, Seq};
+
+/// How long acked events are kept, from when they came.
+pub const EVENTS_KEPT_AGE: Duration = KEYS_KEPT_AGE;
+/// Events among which acked ones are kept: the newest.
+pub const EVENTS_KEPT: u64 = 100_000;
+/// How long settled reviews are kept.
+pub const REVIEWS_KEPT_AGE: Duration = KEYS_KEPT_AGE;
+/// Reviews among which settled ones are kept: the newest.
+pub const REVIEWS_KEPT: u64 = 10_000;
+/// Rows looked at in one go.
+const LOOKS_MAX: u64 = DELETES_MAX;
+/// Events that the budget sheds before it looks again at what is used.
+const SHED_STEP: u64 = 100;
+
+/// How far the events are passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct EventMark {
+    /// Those up to this one.
+    passed: Seq,
+    /// The newest event.
+    newest: Seq,
+    /// The first that is not passed, and when it was born; none if it must be
+    /// looked for.
+    next: Option<(Seq, i64)>,
+    /// There may be more to pass at once.
+    pub more: bool,
+}
+
+impl EventMark {
+    pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let newest: Option<i64> = conn.query_row("SELECT max(seq) FROM inbox", [], |r| r.get(0))?;
+        Ok(Self { newest: newest.map_or(0, unsigned), ..Self::default() })
+    }
+
+    /// An event has come.
+    pub(crate) fn came(&mut self, seq: Seq) {
+        self.newest = self.newest.max(seq);
+    }
+}
+
+/// Whether the mark has passed that event: it goes at its ack.
+pub(crate) const fn is_past(tallies: &Tallies, seq: Seq) -> bool {
+    seq <= tallies.events.passed
+}
+
+/// An event was acked: one that was left behind goes.
+pub(crate) fn acked(conn: &Connection, tallies: &Tallies, seq: Seq) -> rusqlite::Result<()> {
+    if is_past(tallies, seq) { delete_event(conn, seq) } else { Ok(()) }
+}
+
+/// What makes an event old.
+struct Old {
+    born_before: i64,
+    up_to: Seq,
+}
+
+impl Old {
+    fn now(tallies: &Tallies) -> Self {
+        Self {
+            born_before: tallies.age.millis().saturating_sub(millis(EVENTS_KEPT_AGE)),
+            up_to: tallies.events.newest.saturating_sub(EVENTS_KEPT),
+        }
+    }
+
+    /// All are, for want of room.
+    const fn all() -> Self {
+        Self { born_before: i64::MAX, up_to: Seq::MAX }
+    }
+
+    const fn is(&self, seq: Seq, born: i64) -> bool {
+        seq <= self.up_to || born < self.born_before
+    }
+}
+
+/// Moves the mark on, and lets up to `most` events go.
+pub(crate) fn pass(conn: &Connection, tallies: &mut Tallies, most: u64) -> rusqlite::Result<()> {
+    let old = Old::now(tallies);
+    if let Some((seq, born)) = tallies.events.next
+        && !old.is(seq, born)
+    {
+        return Ok(());
+    }
+    advance(conn, &mut tallies.events, &old, most)
+}
+
+fn advance(conn: &Connection, mark: &mut EventMark, old: &Old, most: u64) -> rusqlite::Result<()> {
+    let found = after(conn, mark)?;
+    (mark.next, mark.more) = (None, found.len() as u64 == LOOKS_MAX);
+    let mut deleted = 0;
+    for (seq, status) in found {
+        if let Some((state, born)) = status {
+            if !old.is(seq, born) {
+                (mark.next, mark.more) = (Some((seq, born)), false);
+                break;
+            }
+            if deleted == most {
+                mark.more = true;
+                break;
+            }
+            if state == EventState::Acked {
+                delete_event_rows(conn, seq)?;
+                deleted += 1;
+            }
+        }
+        mark.passed = seq;
+    }
+    Ok(())
+}
+
+/// An event's number, with its state and birth; none if its row is damaged:
+/// for what that says nothing may be let go.
+type Looked = (Seq, Option<(EventState, i64)>);
+
+/// The first events after the mark, but for the newest of all: its number
+/// tells the next one's.
+fn after(conn: &Connection, mark: &EventMark) -> rusqlite::Result<Vec<Looked>> {
+    let sql = format!(
+        "SELECT {STATUS_COLUMNS} FROM inbox i WHERE i.seq > ?1 AND i.seq < ?2
+         ORDER BY i.seq LIMIT ?3"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(
+        (signed(mark.passed), signed(mark.newest), signed(LOOKS_MAX)),
+        |row| {
+            let status = status_row(row, 0)?;
+            Ok((unsigned(row.get(0)?), status.map(|s| (s.state, signed(s.born.millis())))))
+        },
+    )?;
+    rows.collect()
+}
+
+/// Sheds acked events, oldest first, while used pages are past the budget.
+/// Returns what is used.
+pub(crate) fn shed(conn: &Connection, tallies: &mut Tallies, max_db: u64) -> rusqlite::Result<u64> {
+    let mut used = used_bytes(conn)?;
+    for _ in 0..DELETES_MAX / SHED_STEP {
+        let before = tallies.events.passed;
+        advance(conn, &mut tallies.events, &Old::all(), SHED_STEP)?;
+        used = used_bytes(conn)?;
+        if used <= max_db || tallies.events.passed == before {
+            break;
+        }
+    }
+    Ok(used)
+}
+
+/// Lets settled reviews go, a stretch of the table at a time. They know the
+/// wall clock only: a step of it may let some go early, which costs no more
+/// than their being shown.
+pub(crate) fn settled_reviews(
+    conn: &Connection,
+    tallies: &mut Tallies,
+    now: Wall,
+) -> rusqlite::Result<()> {
+    let newest: Option<i64> = conn.query_row("SELECT max(id) FROM reviews", [], |r| r.get(0))?;
+    let up_to = newest.map_or(0, unsigned).saturating_sub(REVIEWS_KEPT);
+    let sql = format!("SELECT {REVIEW_COLUMNS} FROM reviews WHERE id > ?1 ORDER BY id LIMIT ?2");
+    let mut old = Vec::new();
+    let mut looked_at = 0;
+    {
+        let mut statement = conn.prepare_cached(&sql)?;
+        let mut rows = statement.query((signed(tallies.reviews_seen), signed(LOOKS_MAX)))?;
+        while let Some(row) = rows.next()? {
+            looked_at += 1;
+            tallies.reviews_seen = unsigned(row.get(0)?);
+            let Some(review) = review_row(row)? else { continue };
+            let settled = review.settled.unwrap_or(review.asked);
+            let is_old = review.id <= up_to || now.since(settled) > REVIEWS_KEPT_AGE;
+            if review.status != ReviewStatus::Pending && is_old {
+                old.push(review.id);
+            }
+        }
+    }
+    if looked_at < LOOKS_MAX {
+        tallies.reviews_seen = 0;
+    }
+    let mut delete = conn.prepare_cached("DELETE FROM reviews WHERE id = ?1")?;
+    for id in old {
+        delete.execute([signed(id)])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Reviews: asked for, joined, settled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Draft, Follow};
+use crate::clock::Age;
+use crate::protocol::error::WireError;
+use crate::protocol::reply::quote;
+use crate::protocol::work::{EventText, ReviewRequest, ReviewResolve};
+use crate::supervisor::io::{ReviewRef, ReviewRow, ReviewStatus, WorkOp};
+
+/// How long an answer is waited for, unless the asker says otherwise.
+const REVIEW_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The type of the event, and the method of the notification, that tell the
+/// end of a review.
+const RESOLVED: &str = "review.resolved";
+
+impl Draft<'_> {
+    /// `review.request`.
+    pub(super) fn review_request(&mut self, request: &ReviewRequest) -> Result<(), WireError> {
+        if let Some(key) = &request.key
+            && let Some(settled) = self.known.review(&ReviewRef::Key(key.clone())).cloned()
+            && settled.status != ReviewStatus::Pending
+        {
+            self.review_result(&settled);
+            return Ok(());
+        }
+        let same = |row: &ReviewRow| match &request.key {
+            Some(key) => row.key.as_ref() == Some(key),
+            None => {
+                row.key.is_none() && row.prompt == request.prompt && row.options == request.options
+            }
+        };
+        if let Some(mut row) = self.doc.agenda.reviews.alike(same).cloned() {
+            row.count = row.count.saturating_add(1);
+            self.review_result(&row);
+            self.put_review(row);
+            return Ok(());
+        }
+        let id = self.ask(request.prompt.clone(), Some(request))?;
+        if let Some(row) = self.doc.agenda.reviews.get(id).cloned() {
+            self.review_result(&row);
+        }
+        Ok(())
+    }
+
+    /// A new review: its number. Without a request it waits for ever.
+    pub(super) fn ask(
+        &mut self,
+        prompt: Arc<str>,
+        request: Option<&ReviewRequest>,
+    ) -> Result<u64, WireError> {
+        let reviews = &mut self.doc.agenda.reviews;
+        if reviews.is_full() {
+            return Err(WireError::invalid_params(
+                "too many reviews wait; adrt reviews list shows them",
+            ));
+        }
+        let id = reviews.take_id();
+        let default = match request {
+            Some(request) if request.default_approve => ReviewStatus::Approved,
+            Some(_) | None => ReviewStatus::Rejected,
+        };
+        let timeout = request.map(|request| request.timeout.unwrap_or(REVIEW_TIMEOUT));
+        self.put_review(ReviewRow {
+            id,
+            key: request.and_then(|request| request.key.clone()),
+            prompt,
+            options: request.and_then(|request| request.options.clone()),
+            default,
+            expires: timeout.map(|timeout| self.context.age + timeout),
+            count: 1,
+            asked: self.context.now.wall,
+            status: ReviewStatus::Pending,
+            answer: None,
+            by: None,
+            note: None,
+            settled: None,
+        });
+        Ok(id)
+    }
+
+    fn put_review(&mut self, row: ReviewRow) {
+        self.put(WorkOp::Review(Box::new(row.clone())));
+        self.doc.agenda.reviews.put(row);
+    }
+
+    fn review_result(&mut self, row: &ReviewRow) {
+        let answer = member("answer", row.answer.as_deref());
+        let (id, status) = (row.id, row.status.as_str());
+        self.result(format_args!("{{\"review_id\":{id},\"status\":\"{status}\"{answer}}}"));
+    }
+
+    /// `review.resolve`.
+    pub(super) fn review_resolve(&mut self, resolve: &ReviewResolve) -> Result<(), WireError> {
+        let id = resolve.id;
+        let Some(row) = self.doc.agenda.reviews.get(id).cloned() else {
+            let why = match self.known.review(&ReviewRef::Id(id)) {
+                Some(row) => format!("review {id} is {} already", row.status.as_str()),
+                None => format!("there is no review {id}"),
+            };
+            return Err(WireError::invalid_params(why));
+        };
+        let status = if resolve.approve { ReviewStatus::Approved } else { ReviewStatus::Rejected };
+        self.settle_review(ReviewRow {
+            status,
+            answer: resolve.answer.clone(),
+            by: resolve.by.clone(),
+            note: resolve.note.clone(),
+            ..row
+        });
+        self.empty_result();
+        Ok(())
+    }
+
+    /// Reviews for which silence is an answer by now.
+    pub fn expire_reviews(&mut self, now: Age) {
+        for id in self.doc.agenda.reviews.expired(now) {
+            if let Some(row) = self.doc.agenda.reviews.get(id).cloned() {
+                self.settle_review(ReviewRow { status: ReviewStatus::Expired, ..row });
+            }
+        }
+    }
+
+    /// The end of a review: written down, told, and an event of its own.
+    fn settle_review(&mut self, mut row: ReviewRow) {
+        row.settled = Some(self.context.now.wall);
+        self.doc.agenda.reviews.remove(row.id);
+        self.unpark(&format!("review:{}", row.id));
+        let told = told(&row);
+        let text = format!("{{\"type\":\"{RESOLVED}\",{told}}}").into();
+        let event = EventText { kind: RESOLVED.into(), source: None, id: None, text };
+        self.arrived(&event, Duration::ZERO, None);
+        self.follow.push(Follow::Notify { method: RESOLVED, params: format!("{{{told}}}") });
+        self.put(WorkOp::Review(Box::new(row)));
+    }
+}
+
+fn member(name: &str, json: Option<&str>) -> String {
+    json.map_or_else(String::new, |json| format!(",\"{name}\":{json}"))
+}
+
+/// The members of `review.resolved`. An expired one says what silence meant.
+fn told(row: &ReviewRow) -> String {
+    let default = match row.status {
+        ReviewStatus::Expired => format!(",\"default\":\"{}\"", row.default.as_str()),
+        ReviewStatus::Pending | ReviewStatus::Approved | ReviewStatus::Rejected => String::new(),
+    };
+    format!(
+        "\"review_id\":{},\"status\":\"{}\"{default}{}{}",
+        row.id,
+        row.status.as_str(),
+        member("answer", row.answer.as_deref()),
+        member("note", row.note.as_deref().map(quote).as_deref()),
+    )
+}
+
+impl ReviewRow {
+    /// As `review.get` tells it.
+    pub fn to_json(&self) -> String {
+        let by = member("by", self.by.as_deref().map(quote).as_deref());
+        format!("{{{}{by}}}", told(self))
+    }
+}

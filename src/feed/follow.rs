@@ -30,6 +30,9 @@ use crate::supervisor::io::Level;
 
 /// Read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// So many times a look at names is repeated because one was changing: a
+/// rotation changes some at once, a busy directory does so all the time.
+const LOOKS_MAX: u32 = 50;
 
 /// Why a file is followed no longer.
 #[derive(Debug)]
@@ -85,6 +88,8 @@ pub(super) struct Follower<'a> {
     /// Where to go on while there is no current one.
     resume: Option<Position>,
     watch: Watch,
+    /// Looks at names that were repeated.
+    looks: u32,
     /// What was said last, not to be said again at every look.
     told: String,
     chunk: Vec<u8>,
@@ -105,6 +110,7 @@ impl<'a> Follower<'a> {
             queue: VecDeque::new(),
             resume,
             watch: Watch::new(),
+            looks: 0,
             told: String::new(),
             chunk: vec![0; CHUNK_BYTES],
         }
@@ -145,6 +151,7 @@ impl<'a> Follower<'a> {
 
     fn open(&mut self) -> Result<Turn, Stop> {
         self.watch.arm(self.path, None);
+        self.watch.clear();
         let there = self.there()?;
         match self.resume.clone() {
             None => match there {
@@ -201,11 +208,15 @@ impl<'a> Follower<'a> {
         let is_it = |file: &File| position.is_in(file);
         // A directory that is gone has nothing beside it.
         let found = rotated::find(self.path, position.inode, is_it).unwrap_or(None);
+        let found = found.map(Rotated::open).transpose()?;
+        if !self.names_rested() {
+            return Ok(Turn::Went);
+        }
         match (found, there) {
-            (Some(Rotated { file, later }), _) => {
+            (Some((file, later)), _) => {
                 self.log(Level::Info, format!("{path} was rotated; the rest of the old is read"));
                 self.begin(file, position.offset)?;
-                self.line_up(later)?;
+                self.queue = later;
             }
             (None, None) => return Ok(self.missing()),
             (None, Some(file)) => {
@@ -233,13 +244,15 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// To be read after the current one. They are opened at once, since they
-    /// may be renamed again.
-    fn line_up(&mut self, later: Vec<std::path::PathBuf>) -> io::Result<()> {
-        for path in later {
-            self.queue.push_back(File::open(path)?);
+    /// Whether no name changed during a look at several. Otherwise a rotation
+    /// may have been going on, and what was seen is of before and after it.
+    fn names_rested(&mut self) -> bool {
+        self.looks += 1;
+        if self.watch.names_changed() && self.looks < LOOKS_MAX {
+            return false;
         }
-        Ok(())
+        self.looks = 0;
+        true
     }
 
     /// After an error: all is found again from the position.
@@ -315,6 +328,7 @@ impl<'a> Follower<'a> {
         let Some(open) = &self.current else { return Ok(Turn::Idle) };
         // First this, then the look: what happens in between ends the wait.
         self.watch.arm(self.path, Some(&open.file));
+        self.watch.clear();
         let len = open.file.metadata()?.len();
         if len < open.at || !open.head.matches(&open.file)? {
             return self.start_over();
@@ -368,8 +382,11 @@ impl<'a> Follower<'a> {
         let found =
             rotated::find(self.path, inode, |file| Ok(file.metadata()?.dev() == open.device));
         // Without a name of the old one nobody knows what came between.
-        let later = found.unwrap_or(None).map(|rotated| rotated.later).unwrap_or_default();
-        self.line_up(later)?;
+        let between = found.unwrap_or(None).map(Rotated::open).transpose()?;
+        if !self.names_rested() {
+            return Ok(Turn::Went);
+        }
+        self.queue = between.map(|(_, later)| later).unwrap_or_default();
         self.queue.push_back(new);
         self.log(Level::Info, format!("{} was rotated; the new one follows", self.path.display()));
         Ok(Turn::Went)

@@ -23,7 +23,7 @@ use std::path::Path;
 
 use super::lines::Cutter;
 use super::outlet::{Gone, Outlet};
-use super::position::{Head, Position, path_text};
+use super::position::{Position, Print, path_text};
 use super::rotated::{self, Rotated};
 use super::watch::Watch;
 use crate::supervisor::io::Level;
@@ -74,7 +74,14 @@ struct Open {
     inode: u64,
     /// How far it is read, unfinished line included.
     at: u64,
-    head: Head,
+    /// What it looked like when a batch was last taken from it.
+    print: Print,
+}
+
+impl Open {
+    fn has_grown(&self) -> bool {
+        self.file.metadata().is_ok_and(|there| there.len() > self.at)
+    }
 }
 
 /// See the module's text.
@@ -141,6 +148,9 @@ impl<'a> Follower<'a> {
         if self.current.is_none() {
             return self.open();
         }
+        if !self.is_unchanged()? {
+            return self.start_over();
+        }
         if self.read()? {
             return Ok(Turn::Went);
         }
@@ -196,11 +206,11 @@ impl<'a> Follower<'a> {
         let path = self.path.display();
         if let Some(file) = &there {
             if position.is_in(file)? {
-                self.begin_of(there, position.offset)?;
+                self.begin_of(there, position.print.offset)?;
                 return Ok(Turn::Went);
             }
             if file.metadata()?.ino() == position.inode {
-                self.log(Level::Warning, shrunk(&path.to_string(), position.offset));
+                self.log(Level::Warning, shrunk(&path.to_string(), position.print.offset));
                 self.begin_of(there, 0)?;
                 return Ok(Turn::Went);
             }
@@ -215,15 +225,19 @@ impl<'a> Follower<'a> {
         match (found, there) {
             (Some((file, later)), _) => {
                 self.log(Level::Info, format!("{path} was rotated; the rest of the old is read"));
-                self.begin(file, position.offset)?;
+                self.begin(file, position.print.offset)?;
                 self.queue = later;
             }
             (None, None) => return Ok(self.missing()),
             (None, Some(file)) => {
-                let offset = position.offset;
+                let (offset, unread) = (position.print.offset, position.unread());
                 let what = "is another file than before, which is gone: what was written to";
                 let rest = "that one after its byte";
-                self.log(Level::Error, format!("{path} {what} {rest} {offset} was not read"));
+                let known = format!("{unread} bytes or more");
+                self.log(
+                    Level::Error,
+                    format!("{path} {what} {rest} {offset} was not read, {known}"),
+                );
                 self.begin(file, 0)?;
             }
         }
@@ -235,10 +249,10 @@ impl<'a> Follower<'a> {
     }
 
     fn begin(&mut self, file: File, offset: u64) -> io::Result<()> {
-        let (there, head) = (file.metadata()?, Head::read(&file, offset)?);
+        let (there, print) = (file.metadata()?, Print::read(&file, offset)?);
         self.cutter.restart(offset);
         let (device, inode) = (there.dev(), there.ino());
-        self.current = Some(Open { file, device, inode, at: offset, head });
+        self.current = Some(Open { file, device, inode, at: offset, print });
         self.resume = None;
         self.told.clear();
         Ok(())
@@ -255,11 +269,13 @@ impl<'a> Follower<'a> {
         true
     }
 
-    /// After an error: all is found again from the position.
+    /// After an error: all is found again from the last position that was
+    /// handed over, and what was read after it is read again.
     fn let_go(&mut self) {
         if let Some(position) = self.position() {
             self.resume = Some(position);
         }
+        drop(self.cutter.take());
         self.current = None;
         self.queue.clear();
     }
@@ -294,10 +310,15 @@ impl<'a> Follower<'a> {
     /// The batch so far, with the place after it.
     fn send(&mut self) -> Result<(), Stop> {
         let offset = self.cutter.consumed();
-        if let Some(open) = self.current.as_mut().filter(|open| open.head.is_short())
-            && let Ok(head) = Head::read(&open.file, offset)
-        {
-            open.head = head;
+        if let Some(open) = &mut self.current {
+            // When the power goes, a line whose event is on the disk must not be
+            // missing in the file: all after it would be looked for in a wrong
+            // place. Where it can't be synced, it is no disk's business.
+            let _as_far_as_can_be = open.file.sync_data();
+            // One that is too short for it was truncated just now, which is
+            // told at its end.
+            let print = Print::read(&open.file, offset);
+            open.print = print.unwrap_or_else(|_| open.print.beyond(offset));
         }
         let position = self.position().map(|position| position.text());
         self.outlet.send(self.cutter.take(), position)?;
@@ -308,8 +329,8 @@ impl<'a> Follower<'a> {
         self.current.as_ref().map(|open| Position {
             device: open.device,
             inode: open.inode,
-            offset: self.cutter.consumed(),
-            head: open.head,
+            size: open.file.metadata().map_or(open.at, |there| there.len()),
+            print: open.print,
             path: path_text(self.path),
         })
     }
@@ -329,14 +350,19 @@ impl<'a> Follower<'a> {
         // First this, then the look: what happens in between ends the wait.
         self.watch.arm(self.path, Some(&open.file));
         self.watch.clear();
-        let len = open.file.metadata()?.len();
-        if len < open.at || !open.head.matches(&open.file)? {
+        if !self.is_unchanged()? {
             return self.start_over();
         }
-        if len > open.at {
+        if self.current.as_ref().is_some_and(Open::has_grown) {
             return Ok(Turn::Went);
         }
         self.look_at_name()
+    }
+
+    /// Whether what was read of it is still there.
+    fn is_unchanged(&self) -> io::Result<bool> {
+        let Some(open) = &self.current else { return Ok(true) };
+        Ok(open.file.metadata()?.len() >= open.at && open.print.matches(&open.file)?)
     }
 
     /// The current one has ended for good.

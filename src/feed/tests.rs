@@ -291,3 +291,21 @@ fn what_can_be_a_source() {
     assert!(check(place.path("file")).is_ok());
     assert!(matches!(check(place.path("file/x")), Err(SourceError::Io { .. })));
 }
+
+#[test]
+fn truncation_is_seen_though_it_begins_as_before() {
+    let place = Place::new();
+    let same = "the same line\n".repeat(200);
+    place.append("log", &same);
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(200).len(), 200);
+    let position = reader.position.clone();
+    // Longer than it was, before anybody looks.
+    fs::write(place.path("log"), same.replacen("the same line\n", "", 50) + &"new\n".repeat(1000))
+        .unwrap();
+    assert_eq!(reader.lines(1150)[150], "new");
+    assert!(reader.said().contains("truncated or replaced"), "{}", reader.said());
+    drop(reader);
+    let mut reader = place.reader(position);
+    assert_eq!(reader.lines(1150)[150], "new");
+}

@@ -127,6 +127,12 @@ fn environment(command: &Command, out: &mut String) {
             "ADRT_INCARNATION",
             "Set inside an agent: a process that an earlier incarnation left behind may not write.",
         ),
+        ("ADRT_EVENT", "The event that a step of step run belongs to where none is named."),
+        (
+            "ADRT_IDEMPOTENCY_KEY, ADRT_STEP_ATTEMPT",
+            "Set by step run for its command: a name for the outside that is the same in every \
+             attempt, and the number of this one.",
+        ),
         ("STATE_DIRECTORY, RUNTIME_DIRECTORY", "Set by systemd: used where nothing else is said."),
         ("XDG_STATE_HOME, XDG_RUNTIME_DIR", "The bases of the default directories, but for root."),
         ("NO_COLOR", "No colour if set."),
@@ -174,8 +180,15 @@ fn exit_status(path: &[&str], out: &mut String) {
     out.push_str(".SH EXIT STATUS\n");
     let command = path.get(1..).unwrap_or_default().join(" ");
     let is_its = |only: &[&str]| only.is_empty() || only.contains(&&*command);
+    let mut meanings: Vec<(&str, Vec<&str>)> = Vec::new();
     for row in EXIT_CODES.iter().filter(|row| path.len() == 1 || is_its(row.only)) {
-        term(out, row.code, row.meaning);
+        match meanings.last_mut().filter(|(code, _)| *code == row.code) {
+            Some((_, said)) => said.push(row.meaning),
+            None => meanings.push((row.code, vec![row.meaning])),
+        }
+    }
+    for (code, said) in meanings {
+        term(out, code, &said.join("\n"));
     }
 }
 

@@ -157,7 +157,7 @@ fn the_shell_blocks_run() {
 #[test]
 fn the_python_blocks_run() {
     let names = BTreeMap::from([
-        ("call_the_model", "def call_the_model(): return 'an answer'"),
+        ("call_the_model", "def call_the_model(*text): return 'an answer'"),
         ("fallback_fn", "def fallback_fn(): return 'later'"),
         ("fn,", "def fn(): return 'done'"),
     ]);
@@ -184,9 +184,18 @@ fn the_python_blocks_run() {
         let bench = Bench::new();
         let file = bench.0.path().join("snippet.py");
         fs::write(&file, &script).unwrap();
-        let run = "adrt run -n snippet --restart never -- python3";
-        succeeded(&script, &bench.shell(&format!("{run} {}", file.display())));
+        let run = format!("adrt run -n snippet --restart never -- python3 {}", file.display());
+        let told = if code.contains(".events(") { with_an_event(&run) } else { run };
+        succeeded(&script, &bench.shell(&told));
     }
+}
+
+/// An agent that waits for events is given one, and stopped when it has acked it.
+fn with_an_event(run: &str) -> String {
+    let until = |what: &str| format!("until timeout 60 {what} 2>/dev/null; do sleep 0.02; done");
+    let emitted = until("adrt events emit snippet '{\"type\": \"mail\", \"text\": \"hello\"}'");
+    let acked = until("adrt state get snippet /replies/0");
+    format!("{run} &\n{emitted}\n{acked}\nadrt stop snippet\nwait $!")
 }
 
 #[test]

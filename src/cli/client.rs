@@ -252,9 +252,15 @@ impl Refusal {
         if is(WireKind::Overloaded) {
             return (Kind::Failed, "adrt is busy", "try again in a moment".to_owned());
         }
-        self.told_of_state(agent)
-            .or_else(|| self.told_of_work(agent))
-            .unwrap_or_else(|| (Kind::Failed, "the request was refused", String::new()))
+        if is(WireKind::MethodNotFound) {
+            let hint = format!("it is of another version: adrt stop {agent}, and start it anew");
+            return (Kind::Failed, "the adrt that runs it does not know this", hint);
+        }
+        let or_else = || {
+            let hint = "adrt-protocol(7) says what may be asked".to_owned();
+            (Kind::Failed, "the request was refused", hint)
+        };
+        self.told_of_state(agent).or_else(|| self.told_of_work(agent)).unwrap_or_else(or_else)
     }
 
     fn told_of_state(&self, agent: &str) -> Option<(Kind, &'static str, String)> {

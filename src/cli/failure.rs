@@ -58,36 +58,36 @@ const fn of(only: &'static [&'static str], code: &'static str, meaning: &'static
 
 /// What runs a supervised command.
 const RUN: &[&str] = &["run"];
+/// What runs a command as a step.
+const STEP: &[&str] = &["step run"];
 /// What runs commands at all.
 const RUNS: &[&str] = &["run", "step run"];
 
-/// Every exit code of adrt, for the manual pages.
+/// Every exit code of adrt, for the manual pages. One that means more with
+/// some command stands there again for it.
 pub const EXIT_CODES: &[ExitCode] = &[
     any("0", "Done."),
-    any("1", "The command failed; with status --check: degraded; with events next: there is none."),
+    any("1", "The command failed; with status --check: degraded."),
+    of(&["events next"], "1", "Of events next: there is none."),
     any("2", "Wrong usage; with status --check: down."),
-    any(
-        "66",
-        "No such agent, checkpoint, version, crash, value, event or review; events can't be read.",
-    ),
-    of(
-        RUNS,
-        "69",
-        "With run: it gave up after --max-restarts; with step run: the step waits for a review.",
-    ),
+    any("66", "No such agent, checkpoint, version, crash, value, event or review."),
+    of(RUN, "66", "Of run: the events of --events can't be read."),
+    of(RUN, "69", "It gave up after --max-restarts."),
+    of(STEP, "69", "Of step run: the step waits for a review."),
     of(RUN, "70", "The agent exited with a code of --fatal-exit."),
     of(RUN, "73", "The state directory can't be created."),
     any("74", "The store can't be read or written, or takes no more events."),
-    any("75", "Another adrt holds the agent; with step run: another process does the step."),
+    any("75", "Another adrt holds the agent."),
+    of(STEP, "75", "Of step run: another process does the step."),
     of(RUN, "78", "Bad configuration."),
     of(RUNS, "126", "The command is not executable."),
     of(RUNS, "127", "The command was not found."),
     of(
-        RUNS,
+        RUN,
         "N, 128+N",
-        "With step run, and with run --restart never: the command's own code, or the signal that \
-         killed it.",
+        "With --restart never: the agent's own code, or the signal that killed it.",
     ),
+    of(STEP, "N, 128+N", "Of step run: the command's own code, or the signal that killed it."),
 ];
 
 impl Kind {

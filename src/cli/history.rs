@@ -7,7 +7,7 @@ use super::failure::{Failure, Kind};
 use super::json::Object;
 use super::manage::confirm;
 use super::state::pointer;
-use super::{Context, DONE, agent, client};
+use super::{Context, DONE, agent, client, text};
 
 /// Forget old versions
 #[derive(Debug, Clone, Subcommand)]
@@ -82,13 +82,9 @@ pub fn tell(context: &Context, agent: &str, gone: &Removed, as_json: bool) -> Re
     } else {
         context.out.line(&format!(
             "{agent}: {} and {} deleted",
-            counted(gone.checkpoints, "checkpoint"),
-            counted(gone.versions, "change")
+            text::counted(gone.checkpoints, "checkpoint"),
+            text::counted(gone.versions, "change")
         ))?;
     }
     Ok(DONE)
-}
-
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

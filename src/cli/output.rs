@@ -296,12 +296,14 @@ impl Page {
         self.0.push((name, value.into()));
     }
 
-    /// The text; names to the left, dim.
+    /// The text; names to the left, dim. Further lines of a value stand below
+    /// its first.
     pub fn lay_out(&self, paint: Paint) -> String {
         let width = self.0.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         let mut out = String::new();
         for (name, value) in &self.0 {
             let blanks = " ".repeat(width - name.chars().count());
+            let value = value.replace('\n', &format!("\n{}", " ".repeat(width + 4)));
             out.push_str(&format!("  {}{blanks}  {value}\n", paint.dim(name)));
         }
         out
@@ -334,5 +336,7 @@ mod tests {
         page.field("pid", "12");
         page.field("version", "3");
         assert_eq!(page.lay_out(Paint::PLAIN), "  pid      12\n  version  3\n");
+        page.field("says", "one\ntwo");
+        assert!(page.lay_out(Paint::PLAIN).ends_with("  says     one\n           two\n"));
     }
 }

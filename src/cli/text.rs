@@ -92,6 +92,11 @@ pub fn wrapped(text: &str, width: usize) -> String {
     out
 }
 
+/// "1 event", "2 events".
+pub fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// `812 B`, `4.2 KiB`, `12 MiB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -30,7 +30,6 @@ use super::rows::unsigned;
 use super::schema::{self, PAGE_SIZE};
 use super::verify::Verified;
 use super::work;
-use crate::clock::Wall;
 use crate::supervisor::io::{Committed, Op, Receipt, StoreFailure, StoreFailureKind, Unit};
 
 /// Bytes that a frame of the WAL takes beside its page.
@@ -60,8 +59,6 @@ pub(crate) struct Tallies {
     pub age: AgeClock,
     /// How far old events are let go.
     pub events: EventMark,
-    /// Reviews up to this one were looked at in this round.
-    pub reviews_seen: u64,
     /// The journal may be cut up to this version, a step at a time.
     pub cut_to: Option<u64>,
     /// Nothing more can be shed until there is another checkpoint.
@@ -177,8 +174,7 @@ impl Store {
         if checkpoints {
             retention::after_checkpoint(conn, tallies)?;
         }
-        let at = units.last().map_or(Wall::default(), |unit| unit.at);
-        retention::after_units(conn, tallies, at)?;
+        retention::after_units(conn, tallies)?;
         let used_bytes = retention::hold_budget(conn, tallies, options.max_db)?;
         let committed = conn.prepare_cached("COMMIT")?.execute([]);
         committed.map_err(|error| Trouble { error, at_commit: true })?;

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 0 | somebody holds the agent |
 //! | 1 | what the file says (pid, kind, socket) is the holder's, and whole |
-//! | 2³² and on | a command does a step whose scope and name hash to it |
+//! | 2 and on | a command does a step whose scope and name hash to it |
 //!
 //! So who holds it is never told from a stale file, nor from a pid that may
 //! belong to another by now, and asking never stands in a taker's way. The
@@ -34,7 +34,9 @@ const BYTE_HELD: i64 = 0;
 /// The byte that says the file's content is the holder's.
 const BYTE_TOLD: i64 = 1;
 /// From here on each byte stands for the steps whose names hash to it.
-const BYTE_STEPS: i64 = 1 << 32;
+const BYTE_STEPS: i64 = 2;
+/// So many bytes. Offsets of a small machine have 32 bits, one of them the sign.
+const STEP_BYTES: u32 = i32::MAX as u32 - 2;
 /// How often a look at a holder who has not said its name yet is repeated.
 const NAME_TRIES: u32 = 50;
 /// The pause between two looks.
@@ -234,7 +236,7 @@ impl StepLock {
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(home.lock_path());
         let Ok(file) = file else { return Some(Self(None)) };
-        match set_lock(&file, BYTE_STEPS + i64::from(hash), libc::F_WRLCK) {
+        match set_lock(&file, BYTE_STEPS + i64::from(hash % STEP_BYTES), libc::F_WRLCK) {
             Ok(true) => Some(Self(Some(file))),
             Ok(false) => None,
             Err(_) => Some(Self(None)),

@@ -43,7 +43,8 @@ pub struct EventView {
 /// The inbox at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InboxSummary {
-    /// Events that wait for their turn, or are held.
+    /// Events that wait for their turn, or are held: counted up to
+    /// [`COUNTED_MAX`], as the next two.
     pub pending: u64,
     /// Events that wait for something to happen.
     pub parked: u64,
@@ -56,15 +57,18 @@ pub struct InboxSummary {
     pub by_type: Vec<(String, u64)>,
 }
 
+/// Where counting ends: a look at an agent costs the same however many dead
+/// letters it has gathered.
+pub const COUNTED_MAX: u64 = 10_000;
 /// Pending events that are looked at for [`InboxSummary::by_type`].
 pub const TYPES_COUNTED: u64 = 10_000;
 /// Types that are told.
 const TYPES_TOLD: u64 = 10;
 
 const COUNT: [&str; 3] = [
-    "SELECT count(*) FROM inbox WHERE state = 0",
-    "SELECT count(*) FROM inbox WHERE state = 1",
-    "SELECT count(*) FROM inbox WHERE state = 3",
+    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 0 LIMIT ?1) AS n",
+    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 1 LIMIT ?1) AS n",
+    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE state = 3 LIMIT ?1) AS n",
 ];
 const OLDEST: &str = "SELECT e.seq, e.at FROM events e WHERE e.seq = min(
     coalesce((SELECT min(seq) FROM inbox WHERE state = 0), 9223372036854775807),
@@ -215,7 +219,7 @@ impl Reader {
 }
 
 fn summary_of(conn: &Connection) -> rusqlite::Result<InboxSummary> {
-    let count = |sql| conn.query_row(sql, [], |r| r.get(0)).map(unsigned);
+    let count = |sql| conn.query_row(sql, [signed(COUNTED_MAX)], |r| r.get(0)).map(unsigned);
     let [pending, parked, dead] = COUNT;
     let mut oldest = conn.prepare(OLDEST)?;
     let oldest = oldest

@@ -344,15 +344,11 @@ impl Remembered {
 
 /// What every transaction lets go, and now and then what the passing of time
 /// makes old. At most [`DELETES_MAX`] changes and events.
-pub(crate) fn after_units(
-    conn: &Connection,
-    tallies: &mut Tallies,
-    at: Wall,
-) -> rusqlite::Result<()> {
+pub(crate) fn after_units(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
     if tallies.age.is_due() {
         note_time(conn, &mut tallies.age)?;
         age_keys(conn, tallies)?;
-        work::settled_reviews(conn, tallies, at)?;
+        work::settled_reviews(conn)?;
     }
     go_on(conn, tallies)
 }

@@ -4,7 +4,7 @@ use super::apply::{self, Applied, Context};
 use super::book::Doc;
 use super::draft::{Known, patches};
 use super::greeting;
-use super::io::{Answer, CheckpointInfo, Effect, Fetched, WorkAnswer, WorkOp};
+use super::io::{Answer, CheckpointInfo, Effect};
 use super::keys;
 use super::machine::{Machine, Phase};
 use super::outbox::Text;
@@ -13,7 +13,7 @@ use super::records;
 use super::shown;
 use crate::engines::state::{Format, Node, merge_diff};
 use crate::protocol::error::{Kind, WireError};
-use crate::protocol::message::{Request, Write, WriteOp};
+use crate::protocol::message::{Request, WriteOp};
 use crate::protocol::reply;
 
 impl Machine {
@@ -201,76 +201,6 @@ impl Machine {
         self.follow_up(flight.follow);
         if flight.progress {
             self.got_on();
-        }
-    }
-
-    /// What a write had to know is here: its second half takes the place of
-    /// the first, before all that waits.
-    fn informed(&mut self, flight: Flight, write: Write, questions: Vec<WorkOp>) {
-        let answers = flight.answers.into_iter().filter_map(|answer| match answer {
-            Answer::Work(answer) => Some(answer),
-            Answer::Checkpoint(_)
-            | Answer::Recalled(_)
-            | Answer::Loaded(_)
-            | Answer::Checkpoints(_)
-            | Answer::Removed { .. }
-            | Answer::Reserve(_) => None,
-        });
-        let known = Known::new(questions, answers);
-        let there = known.agents().filter(|(_, exists)| *exists);
-        self.desk.agents.extend(there.map(|(name, _)| Box::from(name)));
-        self.queue.push_front(Waiting {
-            origin: flight.origin,
-            work: Work::Informed { write, known },
-            second_try: flight.second_try,
-            size: flight.size,
-        });
-    }
-
-    /// What was read of the work takes its place in memory.
-    fn note_work(&mut self, flight: &Flight, answers: &[Answer]) {
-        if let Work::Own(own) = &flight.work {
-            self.desk_is_done(own, true);
-        }
-        for answer in answers {
-            match answer {
-                Answer::Work(WorkAnswer::Fetched(fetched)) => self.fetched(fetched.clone()),
-                Answer::Work(WorkAnswer::Posts(rows)) => {
-                    let rows = rows.clone();
-                    if let Some(book) = &mut self.book {
-                        book.amend(|doc| doc.agenda.posts.fetched(rows));
-                    }
-                    self.send_posts();
-                }
-                Answer::Work(WorkAnswer::Reopened(count)) => {
-                    if let Some(book) = &mut self.book {
-                        book.amend(|doc| doc.agenda.inbox.reopened(*count));
-                    }
-                }
-                Answer::Work(_)
-                | Answer::Checkpoint(_)
-                | Answer::Recalled(_)
-                | Answer::Loaded(_)
-                | Answer::Checkpoints(_)
-                | Answer::Removed { .. }
-                | Answer::Reserve(_) => {}
-            }
-        }
-    }
-
-    fn fetched(&mut self, fetched: Fetched) {
-        if !fetched.damaged.is_empty() {
-            let list: Vec<String> = fetched.damaged.iter().map(u64::to_string).collect();
-            self.log(
-                super::io::Level::Error,
-                format!(
-                    "events that are damaged on the disk were passed over: {}",
-                    list.join(", ")
-                ),
-            );
-        }
-        if let Some(book) = &mut self.book {
-            book.amend(|doc| doc.agenda.inbox.fetched(fetched));
         }
     }
 

@@ -525,3 +525,6 @@ fn takes_along(work: &Work) -> bool {
         Work::Request(_) | Work::Restore { .. } | Work::Own(_) | Work::Answered(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@
 //! - [`apply`]: requests done on the speculative state, each once for its key ([`keys`]);
 //!   [`draft`]: a write while it is put together; [`desk`]: work that is due;
 //!   [`records`]: adrt's own writes; [`answers`], [`shown`]: what is said of all these;
+//!   [`lookups`]: what the store was asked for them;
 //!   [`greeting`]: the answer to `initialize`.
 //! - [`book`]: the state itself, committed and speculative; [`agenda`]: what is
 //!   still to be done.
@@ -46,6 +47,7 @@ mod intake;
 mod keys;
 mod leaving;
 mod lifecycle;
+mod lookups;
 mod outbox;
 mod queue;
 mod records;

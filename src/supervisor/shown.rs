@@ -46,15 +46,7 @@ pub fn reopened(version: u64, answers: &[Answer]) -> String {
 }
 
 fn work_of(answers: &[Answer]) -> Option<&WorkAnswer> {
-    answers.iter().find_map(|answer| match answer {
-        Answer::Work(answer) => Some(answer),
-        Answer::Checkpoint(_)
-        | Answer::Recalled(_)
-        | Answer::Loaded(_)
-        | Answer::Checkpoints(_)
-        | Answer::Removed { .. }
-        | Answer::Reserve(_) => None,
-    })
+    answers.iter().find_map(Answer::as_work)
 }
 
 fn kv_value(value: &KvValue) -> String {

@@ -1,6 +1,8 @@
 //! A machine on a bench: inputs one by one, a clock that is set by hand, and a
 //! store that answers when it is told to.
 
+mod shelf;
+
 use std::time::Duration;
 
 use super::io::{
@@ -13,6 +15,8 @@ use super::restart::Policy;
 use crate::clock::{Mono, Now, Wall};
 use crate::engines::state::Node;
 
+pub use shelf::Shelf;
+
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TOKEN: &str = "t0k3n";
 
@@ -23,8 +27,13 @@ pub struct Bed {
     pub effects: Vec<Effect>,
     /// Sent to the store and not answered.
     pub units: Vec<Unit>,
+    /// What the disk has of the work.
+    pub shelf: Shelf,
+    /// Bytes in the file, as it says with each commit.
+    pub used_bytes: u64,
     epoch: u32,
     next_id: u64,
+    spawning: bool,
 }
 
 pub fn setup() -> Setup {
@@ -86,7 +95,17 @@ impl Bed {
         let mut effects = Vec::new();
         let mut machine = Machine::new(setup, boot, now);
         machine.start(now, boot, &mut effects);
-        Self { machine, now, effects, units: Vec::new(), epoch: 0, next_id: 0 }
+        Self {
+            machine,
+            now,
+            effects,
+            units: Vec::new(),
+            shelf: Shelf::default(),
+            used_bytes: 0,
+            epoch: 0,
+            next_id: 0,
+            spawning: true,
+        }
     }
 
     /// A process is there, which has said nothing.
@@ -124,8 +143,8 @@ impl Bed {
             match effect {
                 Effect::Persist(unit) => self.units.push(unit.clone()),
                 Effect::Resume { epoch, .. } => self.epoch = *epoch,
-                Effect::Spawn { .. }
-                | Effect::OpenWire { .. }
+                Effect::Spawn { .. } => self.spawning = true,
+                Effect::OpenWire { .. }
                 | Effect::PassLine
                 | Effect::Send { .. }
                 | Effect::CloseStdin { .. }
@@ -151,15 +170,71 @@ impl Bed {
     }
 
     pub fn spawned(&mut self) {
+        self.spawning = false;
         let incarnation = self.incarnation();
         let process = ProcessIdentity { pid: 77, ..ProcessIdentity::default() };
         self.give(Input::Spawned { incarnation, process, token: TOKEN.into() });
     }
 
     pub fn initialize(&mut self) {
+        self.initialize_with("");
+    }
+
+    /// With further params.
+    pub fn initialize_with(&mut self, more: &str) {
         self.says(&format!(
-            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocol":[1],"token":"{TOKEN}","client":{{"name":"x"}}}}}}"#
+            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocol":[1],"token":"{TOKEN}","client":{{"name":"x"}}{more}}}}}"#
         ));
+    }
+
+    /// It speaks, and takes so many events at a time.
+    pub fn working(setup: Setup, credit: u32) -> Self {
+        let mut bed = Self::running_with(setup);
+        bed.initialize_with(&format!(",\"events\":{{\"credit\":{credit}}}"));
+        bed
+    }
+
+    /// A crash, and the next incarnation, which takes so many events.
+    pub fn crashes(&mut self, credit: u32) {
+        self.ends(Exit::Code(1));
+        self.commit_all();
+        self.next_one(credit);
+    }
+
+    /// The next incarnation starts, and takes so many events.
+    pub fn next_one(&mut self, credit: u32) {
+        while self.machine.live_incarnation().is_none() {
+            if self.spawning {
+                self.spawned();
+            } else {
+                self.pass(Duration::from_secs(60));
+            }
+        }
+        self.commit_all();
+        self.initialize_with(&format!(",\"events\":{{\"credit\":{credit}}}"));
+    }
+
+    /// Asks, and all there is reaches the disk: what was sent meanwhile.
+    pub fn done(&mut self, method: &str, params: &str) -> String {
+        self.asks(method, params);
+        let sent = self.sent();
+        sent + &self.commit_all()
+    }
+
+    /// Until there is nothing more to write: what was sent meanwhile.
+    pub fn commit_all(&mut self) -> String {
+        let mut sent = String::new();
+        while !self.units.is_empty() {
+            self.commit();
+            sent += &self.sent();
+        }
+        sent
+    }
+
+    /// The file is read again.
+    pub fn reread(&mut self) -> &[Effect] {
+        let work = self.shelf.restored();
+        self.give(Input::Restored(Box::new(Restored { work, ..empty() })))
     }
 
     pub fn says(&mut self, line: &str) -> &[Effect] {
@@ -209,16 +284,35 @@ impl Bed {
             .iter()
             .filter(|unit| unit.epoch == self.epoch)
             .map(|unit| {
-                let answers = unit.ops.iter().filter_map(|op| looked_up(op).or_else(|| usual(op)));
+                let answers = unit.ops.iter().filter_map(|op| {
+                    let shelved = match op {
+                        Op::Work(work) => self.shelf.op(work, unit).map(Answer::Work),
+                        _ => None,
+                    };
+                    looked_up(op).or(shelved).or_else(|| usual(op))
+                });
                 Receipt { unit: unit.id, answers: answers.collect() }
             })
             .collect();
-        self.give(Input::Committed(Committed { receipts, used_bytes: 0, written_bytes: 1 }))
+        let used_bytes = self.used_bytes;
+        self.give(Input::Committed(Committed { receipts, used_bytes, written_bytes: 1 }))
     }
 
     /// What waits fails, and nothing of it is there.
     pub fn fail(&mut self, kind: StoreFailureKind) -> &[Effect] {
         self.fails(kind, false)
+    }
+
+    /// Nobody knows whether what waits is there; it is.
+    pub fn lose_what_is_there(&mut self) -> &[Effect] {
+        for unit in &self.units {
+            for op in &unit.ops {
+                if let Op::Work(work) = op {
+                    self.shelf.op(work, unit);
+                }
+            }
+        }
+        self.lose()
     }
 
     /// Nobody knows whether what waits is there.

@@ -348,6 +348,21 @@ pub enum Answer {
     Work(WorkAnswer),
 }
 
+impl Answer {
+    /// What it says about work, if it does.
+    pub fn as_work(&self) -> Option<&WorkAnswer> {
+        match self {
+            Self::Work(answer) => Some(answer),
+            Self::Checkpoint(_)
+            | Self::Recalled(_)
+            | Self::Loaded(_)
+            | Self::Checkpoints(_)
+            | Self::Removed { .. }
+            | Self::Reserve(_) => None,
+        }
+    }
+}
+
 /// Units that have reached the disk.
 #[derive(Debug, Clone, Default)]
 pub struct Committed {

@@ -210,7 +210,8 @@ pub struct EventStatus {
     pub deaths: u32,
     /// How often it was nacked.
     pub nacks: u32,
-    /// The incarnation it was last handed out to; 0 for none.
+    /// The incarnation that has it in hand, or had it when that died or it was
+    /// settled; 0 while it waits for any other reason.
     pub holder: u64,
     /// Of an acked one, the state's version that goes with its ack.
     pub version: u64,

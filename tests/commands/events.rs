@@ -105,6 +105,8 @@ fn events_are_settled_by_a_script() {
     next(&world);
     let words = ["events", "nack", "2", "1", "--delay", "0s", "--reason", "not now", "--json"];
     assert_eq!(world.json(&words), json!({"agent": "a", "seq": 2}));
+    let nacked = world.json(&["events", "show", "2", "--json"]);
+    assert_eq!((&nacked["status"], &nacked["nacks"]), (&json!("pending"), &json!(1)));
     let order = [next(&world), next(&world)];
     let again = order.iter().find(|handed| handed["seq"] == 2).expect("it comes again");
     assert_eq!((&again["attempt"], &again["last_error"]), (&json!(2), &json!("not now")));
@@ -208,6 +210,12 @@ fn dead_letters_are_retried_or_dropped() {
     assert_eq!(world.ok(&["events", "retry", "3"]), "a: 1 event is pending again\n");
     let again = world.json(&["events", "show", "3", "--json"]);
     assert_eq!((&again["nacks"], &again["attempt"]), (&json!(0), &json!(1)), "{again}");
+    assert_eq!(again["status"], "pending", "{again}");
+    next(&world);
+    assert_three_lines(&world.fails(1, &["events", "drop", "3"]));
+    let complaint = world.fails(1, &["events", "retry", "3"]);
+    assert_three_lines(&complaint);
+    assert!(complaint.contains("event 3") && complaint.contains("events list a"), "{complaint}");
     let words = ["events", "retry", "--dead", "--type", "u", "--json"];
     assert_eq!(world.json(&words), json!({"agent": "a", "retried": 0}));
     drop(running);

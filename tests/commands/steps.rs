@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{World, assert_three_lines, failed, output, text};
+use crate::world::{World, assert_three_lines, failed, no_reader, output, text};
 
 /// A command that leaves a line in a file each time it runs, and tells its key.
 const PAID: &str = "echo paid >>paid; echo \"$ADRT_IDEMPOTENCY_KEY $ADRT_STEP_ATTEMPT\"";
@@ -105,6 +105,37 @@ fn two_at_a_time_are_one_too_many() {
     let complaint = world.fails(75, &["step", "run", "pay", "--", "sh", "-c", &inner]);
     assert_three_lines(&complaint);
     world.ok(&["step", "run", "pay", "--", "true"]);
+}
+
+#[test]
+fn a_kill_leaves_the_step_to_the_next() {
+    let world = World::with(&["a"]);
+    // It kills the adrt above it.
+    let script = format!("{PAID}; [ -e paid2 ] || {{ : >paid2; kill -KILL $PPID; }}");
+    let step = ["step", "run", "pay", "--", "sh", "-c", &script];
+    assert_eq!(output(&mut world.adrt(&step)).status.code(), None);
+    assert!(world.ok(&step).ends_with(" 2\n"));
+    assert_eq!(runs(&world), 2);
+}
+
+#[test]
+fn a_request_to_end_is_passed_on() {
+    let world = World::with(&["a"]);
+    // The command is told, does its last work, and that counts.
+    let script = "trap 'echo told; exit 0' TERM; kill -TERM $PPID; while :; do sleep 0.01; done";
+    let step = ["step", "run", "pay", "--", "sh", "-c", script];
+    for _ in 0..2 {
+        assert_eq!(world.ok(&step), "told\n");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_costs_no_result() {
+    let world = World::with(&["a"]);
+    let mut first = world.adrt(&["step", "run", "pay", "--", "sh", "-c", "echo one; echo two"]);
+    let seen = output(first.stdout(no_reader().expect("a pipe")));
+    assert_eq!((seen.status.code(), &*seen.stderr), (Some(0), &b""[..]));
+    assert_eq!(world.ok(&["step", "run", "pay", "--", "false"]), "one\ntwo\n");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
+use crate::support::process::peak_memory_kib;
 use crate::support::{Puppet, Run, World, beside, kill, python_script, wait_for};
 
 const QUICK: [&str; 6] = [
@@ -92,9 +93,9 @@ fn append(path: &Path, numbers: std::ops::RangeInclusive<u64>) {
 }
 
 #[test]
-fn two_thousand_lines_among_kills() {
+fn three_thousand_lines_among_kills() {
     let counting = Counting::new();
-    counting.append(1..=2000);
+    counting.append(1..=3000);
     let mut run = counting.run();
     let mut acks = 0;
     for round in 0..9 {
@@ -113,11 +114,11 @@ fn two_thousand_lines_among_kills() {
         }
         acks = counting.diary().0;
     }
-    counting.counted(&mut run, 2000);
+    counting.counted(&mut run, 3000);
     assert_eq!(run.stop().code, Some(0));
     let mut run = counting.run();
-    counting.append(2001..=2001);
-    counting.counted(&mut run, 2001);
+    counting.append(3001..=3001);
+    counting.counted(&mut run, 3001);
 }
 
 #[test]
@@ -306,4 +307,57 @@ fn two_agents_that_write_to_each_other_at_once() {
     for agent in ["a", "b"] {
         assert_eq!(events_in(&world, agent), EACH as i64, "each once");
     }
+}
+
+/// Events that go through in the usual test; `ADRT_EVENTS=1000000` for a long one.
+const MANY: u64 = 20_000;
+/// What adrt may have at its peak, however many went through.
+const PEAK_KIB_MAX: u64 = 32 * 1024;
+/// What a hundred thousand kept events of that size, and what is free between
+/// them, may take.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+#[test]
+fn however_many_go_through_memory_and_file_stay_as_they_are() {
+    let many = std::env::var("ADRT_EVENTS").map_or(MANY, |text| text.parse().unwrap());
+    let world = World::new();
+    let (source, said) = (world.path("feed"), world.path("said"));
+    append(&source, 1..=many);
+    let mut argv = python_script(beside("run/agents/swallow.py"));
+    argv.extend([many.to_string().into(), said.clone().into()]);
+    let options = ["--no-python-client", "--events", source.to_str().unwrap()];
+    let mut run = Run::start(world.run_command(&options, argv));
+    // Longer than a wait usually may be: it is work, not a condition that hangs.
+    let mut seen = 0;
+    loop {
+        assert!(run.is_running(), "adrt ended: {}", run.stderr.text());
+        let last = wait_for("more events", || {
+            let done = fs::read(&said).is_ok_and(|count| !count.is_empty());
+            let last = events_seen(&world);
+            (done || last > seen).then_some(if done { many } else { last })
+        });
+        if last >= many {
+            break;
+        }
+        seen = last;
+    }
+    wait_for("all to be acked", || {
+        let done = world.done(["status", "a", "--json"]);
+        let status: Value = serde_json::from_slice(&done.stdout).ok()?;
+        let inbox = &status["inbox"];
+        (inbox["pending"] == 0 && inbox["held"] == 0).then_some(())
+    });
+    let peak = peak_memory_kib(run.pid());
+    assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
+    let file = fs::metadata(world.path("state/a/db/adrt.db")).unwrap().len();
+    assert!(file < FILE_BYTES_MAX, "{file} bytes");
+    assert_eq!(run.stop().code, Some(0));
+}
+
+/// The number of the newest event.
+fn events_seen(world: &World) -> u64 {
+    let done = world.done(["events", "list", "a", "--limit", "1", "--json"]);
+    let list: Value = serde_json::from_slice(&done.stdout).unwrap_or_default();
+    let events = if list.is_array() { &list } else { &list["events"] };
+    events[0]["seq"].as_u64().unwrap_or(0)
 }

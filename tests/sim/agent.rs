@@ -70,8 +70,9 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(incarnation: u64, rng: &mut Rng) -> Self {
-        let temper = Temper {
+    /// Of any temper, or one that gets its work done until it dies of it.
+    pub fn new(incarnation: u64, rng: &mut Rng, industrious: bool) -> Self {
+        let mut temper = Temper {
             speaks: rng.u8(0..10) > 1,
             tag: rng.u8(0..4) == 0,
             works: rng.u8(0..4) > 0,
@@ -80,6 +81,10 @@ impl Process {
             obeys_shutdown: rng.u8(0..3) > 0,
             obeys_terminate: rng.u8(0..3) > 0,
         };
+        if industrious {
+            let frail = [2, 20, 60][rng.usize(0..3)];
+            temper = Temper { speaks: true, works: true, reads: 60, frail, ..temper };
+        }
         Self {
             incarnation,
             token: format!("{:032x}", rng.u128(..)),
@@ -142,6 +147,13 @@ impl Process {
         }
         let request = script.of_agent(rng, known);
         self.frame(request, rng);
+    }
+
+    /// It says that, and in such a way that it counts.
+    pub fn says(&mut self, request: Request) {
+        let tag = self.temper.tag.then_some(self.token.as_str());
+        let (bytes, tagged) = (request.line(tag), self.temper.tag);
+        self.pipe.push_back(Line { bytes, meaning: Meaning::Frame(request), tagged });
     }
 
     fn frame(&mut self, request: Request, rng: &mut Rng) {

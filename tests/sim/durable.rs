@@ -217,7 +217,7 @@ impl Durable {
                 assert!(self.history.get(end.version).is_some(), "a version that never was");
                 let row = self.row(end.incarnation);
                 row.end = Some(((**end).clone(), at));
-                self.work_mut().ended(end.incarnation);
+                self.work_mut().ended(end.incarnation, end.class.is_crash());
             }
             Op::Restart(memory) => self.restart = *memory,
             Op::LoadCheckpoint(which) => {

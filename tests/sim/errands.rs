@@ -3,7 +3,7 @@
 use adrt::supervisor::io::{Scope, Seq, StepKey};
 use fastrand::Rng;
 
-use super::request::{Known, Script, Step, pick};
+use super::request::{Known, Request, Script, Step, pick};
 use super::work::OTHER;
 
 /// What a step of a write is about, for the checks.
@@ -66,13 +66,35 @@ impl Script {
         Step::Errand { method, params, what }
     }
 
+    /// What is in hand is worked on.
+    pub fn work(&mut self, rng: &mut Rng, known: &Known) -> Request {
+        let (method, params, what) = match rng.u8(0..16) {
+            0..9 => self.ack(rng, known),
+            9..12 => self.release(rng, known),
+            12..14 => self.begin(rng, known),
+            _ => self.complete(rng, known),
+        };
+        self.alone(Step::Errand { method, params, what })
+    }
+
+    /// An ack of the first that is in hand.
+    pub fn diligent(&mut self, rng: &mut Rng, known: &Known) -> Option<Request> {
+        let held = known.held.first().copied()?;
+        let known = Known { held: vec![held], ..known.clone() };
+        let (method, params, what) = self.ack(rng, &known);
+        Some(self.alone(Step::Errand { method, params, what }))
+    }
+
     /// Mostly something that is held; else what once was, or never.
     fn in_hand(&mut self, rng: &mut Rng, known: &Known) -> (Seq, u32) {
         if !known.held.is_empty() && rng.u8(0..12) > 0 {
             let (seq, attempt) = known.held[rng.usize(0..known.held.len())];
             return (seq, attempt);
         }
-        (rng.u64(0..known.last_seq + 2), known.guess.unwrap_or_else(|| rng.u32(1..4)))
+        match known.stale.get(rng.usize(0..known.stale.len() + 1)) {
+            Some(stale) => *stale,
+            None => (rng.u64(0..known.last_seq + 2), 99),
+        }
     }
 
     fn event(&mut self, rng: &mut Rng, members: &str) -> (u64, String) {
@@ -80,7 +102,7 @@ impl Script {
         (mark, format!("{{\"type\":\"{kind}\",\"mark\":{mark}{members}}}"))
     }
 
-    fn emit(&mut self, rng: &mut Rng) -> (&'static str, String, Errand) {
+    pub fn emit(&mut self, rng: &mut Rng) -> (&'static str, String, Errand) {
         let id = (rng.u8(0..4) == 0).then(|| format!("id{}", rng.u8(0..12)));
         let members = id.as_ref().map_or(String::new(), |id| format!(",\"id\":\"{id}\""));
         let (mark, event) = self.event(rng, &members);

@@ -19,6 +19,11 @@ pub struct HandOuts {
 }
 
 impl HandOuts {
+    /// Those before the last of each event.
+    pub fn stale(&self) -> Vec<(Seq, u32)> {
+        self.last.iter().map(|(seq, last)| (*seq, last - 1)).collect()
+    }
+
     /// Somebody is told of one: gives its number and attempt.
     pub fn told(&mut self, params: &Value, work: &Work) -> (Seq, u32) {
         let seq = params["seq"].as_u64().unwrap();

@@ -97,6 +97,10 @@ fn live(seed: u64, trace: Trace) {
     if world.machine.is_none() || world.is_over() {
         world.boot();
     }
+    world.work_is_done();
+    if world.is_over() {
+        world.boot();
+    }
     bring_to_an_end(&mut world);
 }
 

@@ -110,8 +110,8 @@ pub struct Known {
     /// Steps it may run.
     pub steps: Vec<(StepKey, u32)>,
     pub dead: Vec<Seq>,
-    /// The attempt that is named where none is known.
-    pub guess: Option<u32>,
+    /// Hand-outs that are over.
+    pub stale: Vec<(Seq, u32)>,
     pub last_seq: Seq,
     pub last_review: u64,
 }
@@ -256,6 +256,13 @@ impl Script {
 
     /// Anything an agent may say once its wire is open.
     pub fn of_agent(&mut self, rng: &mut Rng, known: &Known) -> Request {
+        if !known.held.is_empty() && rng.u8(0..3) > 0 {
+            return self.work(rng, known);
+        }
+        if rng.u8(0..8) == 0 {
+            let (method, params, what) = self.emit(rng);
+            return self.alone(Step::Errand { method, params, what });
+        }
         match rng.u8(0..22) {
             0..10 => self.write(rng, known, false),
             10..13 => self.get(rng),
@@ -352,7 +359,12 @@ impl Script {
     /// A change that nothing but the disk can refuse.
     pub fn plain_patch(&mut self) -> Request {
         let (format, text) = (Format::Merge, format!("{{\"e\":{}}}", self.next()));
-        let steps = vec![Step::Patch { format, text }];
+        self.alone(Step::Patch { format, text })
+    }
+
+    /// One step, under no condition, whose answer is waited for.
+    pub fn alone(&mut self, step: Step) -> Request {
+        let steps = vec![step];
         let (method, params) = write_params(&steps, false);
         let id = Some(self.next().to_string());
         let what = What::Write(Write { steps, is_tx: false, if_version: None, key: None });

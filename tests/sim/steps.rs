@@ -13,6 +13,8 @@ use super::world::World;
 const WRITES_TRIED: usize = 4;
 /// Nobody waits for longer than this for something to be looked up.
 const SETTLES_IN: Duration = Duration::from_secs(6);
+/// More than there is to be acked in one life.
+const ACKS_MAX: usize = 400;
 /// Operators that ask at a time.
 const OPERATORS: u64 = 3;
 
@@ -97,6 +99,25 @@ impl World {
             while !self.is_over() && self.do_what_is_owed() {}
             self.checks.work_flows(&self.store.durable.work);
         }
+        self.store.odds = odds;
+    }
+
+    /// An agent that acks all it is given, and asks for more in no other way,
+    /// comes to the end of it.
+    pub fn work_is_done(&mut self) {
+        self.store.disk = Disk::Well;
+        let odds = std::mem::take(&mut self.store.odds);
+        for _ in 0..ACKS_MAX {
+            while !self.is_over() && self.do_what_is_owed() {}
+            if self.is_over() {
+                break;
+            }
+            let known = self.known(false);
+            let Some(agent) = self.agent.as_mut().filter(|agent| agent.is_alive()) else { break };
+            let Some(request) = self.script.diligent(&mut self.rng, &known) else { break };
+            agent.says(request);
+        }
+        self.settle();
         self.store.odds = odds;
     }
 

@@ -165,11 +165,6 @@ impl Work {
         assert!(new.holder > 0 && new.holder >= old.holder, "{seq} goes to an older incarnation");
         let before = self.held.insert(seq, new.holder);
         assert_eq!(before, None, "{seq} is in somebody's hands");
-        let suspect = |seq: &Seq| self.events[seq].status.deaths > 0;
-        assert!(
-            self.held.len() == 1 || !self.held.keys().any(suspect),
-            "what may be deadly is handed out alone"
-        );
         self.marks.handed.push(seq);
     }
 
@@ -191,8 +186,9 @@ impl Work {
             EventState::Dead => assert_eq!(new.nacks, old.nacks + 1, "{seq} is given up for that"),
             EventState::Pending => {
                 assert!(new.deaths < self.max_attempts, "{seq} should have been given up");
+                assert!(died == 1 || new.holder == 0, "{seq} waits in somebody's hands");
             }
-            EventState::Parked => assert!(new.wait.is_some()),
+            EventState::Parked => assert!(new.wait.is_some() && new.holder == 0),
         }
     }
 
@@ -203,8 +199,11 @@ impl Work {
         self.steps.retain(|key, _| key.scope != Scope::Event(seq));
     }
 
-    /// All of that incarnation's, or an earlier one's, wait again.
-    pub fn ended(&mut self, incarnation: u64) {
+    /// All of that incarnation's, or an earlier one's, wait again. What it
+    /// died over has been written down before.
+    pub fn ended(&mut self, incarnation: u64, crash: bool) {
+        let left = self.held.values().any(|holder| *holder <= incarnation);
+        assert!(!crash || !left, "a death escapes an event that was held");
         self.held.retain(|_, holder| *holder > incarnation);
     }
 
@@ -352,6 +351,11 @@ impl Work {
     pub fn end_unit(&mut self, unit: &Unit, effects: &Effects) {
         let marks = std::mem::take(&mut self.marks);
         marks.check(effects, unit, &mut self.lines);
+        let suspect = |seq: &Seq| self.events[seq].status.deaths > 0;
+        assert!(
+            marks.handed.is_empty() || self.held.len() == 1 || !self.held.keys().any(suspect),
+            "what may be deadly is handed out alone"
+        );
         for seq in &marks.handed {
             self.check_order(*seq, unit.age);
         }

@@ -36,6 +36,8 @@ pub struct World {
     pub trace: Trace,
     /// Spawns fail so often in a hundred.
     spawn_fails: u8,
+    /// Its agents work.
+    industrious: bool,
     /// The line being handed in is text.
     passed: bool,
 }
@@ -72,6 +74,7 @@ impl World {
             outside: Outside::default(),
             trace,
             spawn_fails: [0, 0, 5, 50][rng.usize(0..4)],
+            industrious: rng.bool(),
             passed: false,
             rng,
         }
@@ -94,8 +97,7 @@ impl World {
                 None => told[told.len().saturating_sub(3)..].to_vec(),
             },
             steps: hands.map_or(Vec::new(), |hands| hands.steps.clone()),
-            // An operator leaves the agent's events alone.
-            guess: operator.then_some(99),
+            stale: self.checks.told.hand_outs.stale(),
             dead: dead.map(|row| row.status.seq).collect(),
             last_seq: work.last_seq,
             last_review: work.reviews.last_key_value().map_or(0, |(id, _)| *id),
@@ -255,7 +257,7 @@ impl World {
             return self.give(Input::SpawnFailed { incarnation, failure });
         }
         self.checks.run.spawn_failed = false;
-        let agent = Process::new(incarnation, &mut self.rng);
+        let agent = Process::new(incarnation, &mut self.rng, self.industrious);
         let token = agent.token.clone();
         self.agent = Some(agent);
         self.checks.spawned(incarnation);

@@ -4,6 +4,7 @@ use super::seq;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::json::{Object, array};
 use crate::cli::manage::confirm;
+use crate::cli::text::counted;
 use crate::cli::{Context, DONE, agent, client, past};
 use crate::protocol::work::SEQS_MAX;
 use crate::store::home::Home;
@@ -14,7 +15,7 @@ const WORDS_MAX: usize = usize::MAX;
 
 /// Give dead letters another chance
 ///
-/// They are pending again, with no death and no nack counted.
+/// They are handed out again, with no death and no nack counted.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     override_usage = "adrt events retry [OPTIONS] [AGENT] <SEQ>...
@@ -40,7 +41,8 @@ pub struct RetryArgs {
 
 /// Delete events
 ///
-/// With their steps, and whatever state they are in. It can't be undone.
+/// With their steps, whether they wait, are done or were given up. One that
+/// the agent has in hand can't be deleted. It can't be undone.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     override_usage = "adrt events drop [OPTIONS] [AGENT] <SEQ>...
@@ -85,7 +87,7 @@ pub fn drop(args: &DropArgs, context: &Context) -> Result<u8, Failure> {
     let (home, seqs) = chosen(&args.words, args.dead, args.kind.as_deref(), context)?;
     let name = home.agent();
     if args.dead && !seqs.is_empty() {
-        let question = format!("Delete {} of {name}?", counted(seqs.len(), "dead letter"));
+        let question = format!("Delete {} of {name}?", counted(seqs.len() as u64, "dead letter"));
         confirm(args.yes, &question, || {
             Failure::new(Kind::Usage, format!("no dead letter of {name} was deleted"))
                 .why("nobody is there to agree, and it can't be undone")
@@ -152,7 +154,11 @@ fn dead_letters(home: &Home, kind: Option<&str>) -> Result<Vec<u64>, Failure> {
 fn send(context: &Context, home: &Home, method: &str, seqs: &[u64]) -> Result<(), Failure> {
     for some in seqs.chunks(SEQS_MAX) {
         let list = array(some.iter().map(u64::to_string));
-        client::call(context, home, method, &Object::new().raw("seqs", &list).finish())?;
+        let params = Object::new().raw("seqs", &list).finish();
+        if let Err(refusal) = client::request(context, home, method, &params)? {
+            let hint = format!("nothing was done; look with adrt events list {}", home.agent());
+            return Err(refusal.into_failure(home).hint(hint));
+        }
     }
     Ok(())
 }
@@ -173,12 +179,8 @@ fn tell(
         context.out.line(&format!(
             "{}: {} {verb} {what}",
             home.agent(),
-            counted(count, "event")
+            counted(count as u64, "event")
         ))?;
     }
     Ok(DONE)
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

@@ -5,11 +5,13 @@ use super::shown::{Standing, body, due, fields, waits_for};
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::json::{self, Object, array, compact, shown_string};
 use crate::cli::output::{Column, Page, Table, Tint};
-use crate::cli::text::{NONE, clipped, escaped};
+use crate::cli::text::{NONE, clipped, escaped, escaped_lines, wrapped};
 use crate::cli::{Context, DONE, agent, client, past};
 use crate::store::read_work::EventView;
 use crate::supervisor::work::{EventState, StepRow, StepState};
 
+/// Columns of the page that its names take, with the blanks around them.
+const NAMES_WIDTH: usize = 14;
 /// Characters of a step's name in the table.
 const NAME_SHOWN_MAX: usize = 30;
 /// Longer results are cut before they are laid out; no terminal is so wide.
@@ -98,7 +100,8 @@ fn page(context: &Context, view: &EventView, standing: Standing) -> Page {
         page.field("parked", wait);
     }
     if let Some(reason) = &status.reason {
-        page.field("last error", escaped(reason));
+        let room = context.out.width.saturating_sub(NAMES_WIDTH);
+        page.field("last error", wrapped(&escaped_lines(reason), room));
     }
     if view.damaged {
         page.field("damaged", "a checksum does not hold; some of this may be wrong");

@@ -14,6 +14,7 @@ pub(in crate::cli) use page::left_to_people;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use wildmatch::WildMatch;
 
 use super::failure::{Failure, Kind};
 use super::output::Tint;
@@ -111,7 +112,7 @@ pub struct Status {
     /// Events on their way to other agents.
     pub posts: Option<u64>,
     /// What events the agent takes; null while it takes none.
-    pub subscribed: Option<serde_json::Value>,
+    pub subscribed: Option<Subscribed>,
 }
 
 /// How many events there are.
@@ -130,6 +131,40 @@ pub struct Inbox {
     pub full: bool,
     /// When the oldest came that is not settled, RFC 3339.
     pub oldest: Option<String>,
+    /// Types that wait and that the agent has not asked for, with their counts.
+    pub unwanted: Vec<OfType>,
+}
+
+/// How many events of a type wait.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct OfType {
+    /// The type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// So many.
+    pub pending: u64,
+}
+
+/// What events the agent takes.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Subscribed {
+    /// How many at a time.
+    pub credit: u64,
+    /// Globs of types; empty for all.
+    pub types: Vec<String>,
+}
+
+impl Subscribed {
+    /// What waits without being asked for.
+    fn leaves(&self, by_type: &[(String, u64)]) -> Vec<OfType> {
+        let globs: Vec<WildMatch> = self.types.iter().map(|glob| WildMatch::new(glob)).collect();
+        let is_wanted =
+            |kind: &str| globs.is_empty() || globs.iter().any(|glob| glob.matches(kind));
+        let unwanted = by_type.iter().filter(|(kind, _)| !is_wanted(kind));
+        unwanted.map(|(kind, pending)| OfType { kind: kind.clone(), pending: *pending }).collect()
+    }
 }
 
 impl Inbox {
@@ -283,6 +318,8 @@ fn of_running(home: &Home, holder: &Holder) -> Status {
     }
     if let Some(inbox) = status.inbox.as_mut().filter(|inbox| inbox.depth() > 0) {
         inbox.oldest = Inbox::of(&kept.inbox).oldest;
+        let unwanted = status.subscribed.as_ref().map(|asked| asked.leaves(&kept.inbox.by_type));
+        inbox.unwanted = unwanted.unwrap_or_default();
     }
     status
 }
@@ -402,6 +439,19 @@ mod tests {
         assert_eq!(full.health(), Health::Degraded);
         let again = Status { crashes_in_row: Some(1), ..status("starting") };
         assert_eq!(again.health(), Health::Degraded);
+    }
+
+    #[test]
+    fn what_nobody_asks_for() {
+        let waiting = [("mail.in".to_owned(), 2), ("temp".to_owned(), 1)];
+        let leaves = |types: &[&str]| -> Vec<String> {
+            let types = types.iter().map(|glob| (*glob).to_owned()).collect();
+            let left = Subscribed { credit: 1, types }.leaves(&waiting);
+            left.into_iter().map(|of| of.kind).collect()
+        };
+        assert_eq!(leaves(&[]), [""; 0]);
+        assert_eq!(leaves(&["mail.*"]), ["temp"]);
+        assert_eq!(leaves(&["x", "t*"]), ["mail.in"]);
     }
 
     #[test]

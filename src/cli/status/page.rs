@@ -5,7 +5,11 @@ use std::time::Duration;
 use super::{Health, Inbox, Status, point};
 use crate::cli::Context;
 use crate::cli::output::{Page, Tint};
-use crate::cli::text::{bytes, escaped, span};
+use crate::cli::text::{bytes, clipped, counted, escaped, span};
+use crate::store::read_work::COUNTED_MAX;
+
+/// Columns of a page that its names take, with the blanks around them.
+const NAMES_WIDTH: usize = 16;
 
 /// The line of `--check`.
 pub(super) fn line(context: &Context, status: &Status, health: Health) -> String {
@@ -103,9 +107,14 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
     }
 }
 
-/// "1 event", "2 events".
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+/// "3 dead letters", "10000+ dead letters" where counting ended.
+fn dead_letters(count: u64) -> String {
+    counted(count, "dead letter").replacen(&count.to_string(), &number(count), 1)
+}
+
+/// A number, or where counting it ended.
+fn number(count: u64) -> String {
+    if count == COUNTED_MAX { format!("{count}+") } else { count.to_string() }
 }
 
 /// What nobody but a person takes care of.
@@ -128,8 +137,11 @@ fn work(context: &Context, status: &Status, page: &mut Page) {
             let full = format!("no more events are taken  {}", paint.dim("(--max-db)"));
             page.field("full", paint.tint(Tint::Bad, &full));
         }
+        if !inbox.unwanted.is_empty() {
+            page.field("no taker", unwanted(context, inbox));
+        }
         if inbox.dead > 0 {
-            let dead = counted(inbox.dead, "dead letter");
+            let dead = dead_letters(inbox.dead);
             let more = paint.dim(&format!("  (adrt events list {agent} --dead)"));
             page.field("given up", format!("{}{more}", paint.tint(Tint::Bad, &dead)));
         }
@@ -151,7 +163,8 @@ fn work(context: &Context, status: &Status, page: &mut Page) {
 fn in_words(context: &Context, inbox: &Inbox) -> String {
     let parts = [(inbox.pending, "waiting"), (inbox.held, "in hand"), (inbox.parked, "parked")];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-    let mut parts: Vec<String> = parts.map(|(count, how)| format!("{count} {how}")).collect();
+    let mut parts: Vec<String> =
+        parts.map(|(count, how)| format!("{} {how}", number(count))).collect();
     if parts.is_empty() {
         return "empty".to_owned();
     }
@@ -159,6 +172,14 @@ fn in_words(context: &Context, inbox: &Inbox) -> String {
         parts.push(format!("the oldest came {}", context.moment.ago(at)));
     }
     parts.join(", ")
+}
+
+/// "temp 12, mail 3": cut where the line would end.
+fn unwanted(context: &Context, inbox: &Inbox) -> String {
+    let types = inbox.unwanted.iter().map(|of| format!("{} {}", escaped(&of.kind), of.pending));
+    let types = types.collect::<Vec<_>>().join(", ");
+    let room = context.out.width.saturating_sub(NAMES_WIDTH);
+    context.out.paint.tint(Tint::Warn, &clipped(&types, room))
 }
 
 fn memory(context: &Context, status: &Status, page: &mut Page) {

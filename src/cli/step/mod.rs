@@ -52,7 +52,7 @@ pub struct RunArgs {
     /// Remember a failure, too: it is final
     #[arg(long)]
     pub keep_failure: bool,
-    /// What to do when an attempt began and nobody knows how it ended
+    /// What to do when an attempt began and never succeeded
     #[arg(long, value_enum, value_name = "WHAT", default_value = "rerun")]
     pub on_unknown: OnUnknown,
     /// The command and its arguments
@@ -60,7 +60,7 @@ pub struct RunArgs {
     pub command: Vec<OsString>,
 }
 
-/// What to do about an attempt that nobody knows the end of.
+/// What to do after an attempt that never succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnUnknown {
     /// Run it again

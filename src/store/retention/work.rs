@@ -15,23 +15,18 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::{DELETES_MAX, KEYS_KEPT_AGE, millis};
-use crate::clock::Wall;
 use crate::store::commit::{Tallies, used_bytes};
 use crate::store::rows::{signed, unsigned};
-use crate::store::work::rows::{REVIEW_COLUMNS, STATUS_COLUMNS, review_row, status_row};
+use crate::store::work::rows::{STATUS_COLUMNS, status_row};
 use crate::store::work::{delete_event, delete_event_rows};
-use crate::supervisor::io::{EventState, ReviewStatus, Seq};
+use crate::supervisor::io::{EventState, Seq};
 
 /// How long acked events are kept, from when they came.
 pub const EVENTS_KEPT_AGE: Duration = KEYS_KEPT_AGE;
 /// Events among which acked ones are kept: the newest.
 pub const EVENTS_KEPT: u64 = 100_000;
-/// How long settled reviews are kept.
-pub const REVIEWS_KEPT_AGE: Duration = KEYS_KEPT_AGE;
 /// Reviews among which settled ones are kept: the newest.
 pub const REVIEWS_KEPT: u64 = 10_000;
-/// Rows looked at in one go.
-const LOOKS_MAX: u64 = DELETES_MAX;
 /// Events that the budget sheds before it looks again at what is used.
 const SHED_STEP: u64 = 100;
 
@@ -108,7 +103,7 @@ pub(crate) fn pass(conn: &Connection, tallies: &mut Tallies, most: u64) -> rusql
 
 fn advance(conn: &Connection, mark: &mut EventMark, old: &Old, most: u64) -> rusqlite::Result<()> {
     let found = after(conn, mark)?;
-    (mark.next, mark.more) = (None, found.len() as u64 == LOOKS_MAX);
+    (mark.next, mark.more) = (None, found.len() as u64 == DELETES_MAX);
     let mut deleted = 0;
     for (seq, status) in found {
         if let Some((state, born)) = status {
@@ -143,7 +138,7 @@ fn after(conn: &Connection, mark: &EventMark) -> rusqlite::Result<Vec<Looked>> {
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map(
-        (signed(mark.passed), signed(mark.newest), signed(LOOKS_MAX)),
+        (signed(mark.passed), signed(mark.newest), signed(DELETES_MAX)),
         |row| {
             let status = status_row(row, 0)?;
             Ok((unsigned(row.get(0)?), status.map(|s| (s.state, signed(s.born.millis())))))
@@ -167,39 +162,15 @@ pub(crate) fn shed(conn: &Connection, tallies: &mut Tallies, max_db: u64) -> rus
     Ok(used)
 }
 
-/// Lets settled reviews go, a stretch of the table at a time. They know the
-/// wall clock only: a step of it may let some go early, which costs no more
-/// than their being shown.
-pub(crate) fn settled_reviews(
-    conn: &Connection,
-    tallies: &mut Tallies,
-    now: Wall,
-) -> rusqlite::Result<()> {
-    let newest: Option<i64> = conn.query_row("SELECT max(id) FROM reviews", [], |r| r.get(0))?;
-    let up_to = newest.map_or(0, unsigned).saturating_sub(REVIEWS_KEPT);
-    let sql = format!("SELECT {REVIEW_COLUMNS} FROM reviews WHERE id > ?1 ORDER BY id LIMIT ?2");
-    let mut old = Vec::new();
-    let mut looked_at = 0;
-    {
-        let mut statement = conn.prepare_cached(&sql)?;
-        let mut rows = statement.query((signed(tallies.reviews_seen), signed(LOOKS_MAX)))?;
-        while let Some(row) = rows.next()? {
-            looked_at += 1;
-            tallies.reviews_seen = unsigned(row.get(0)?);
-            let Some(review) = review_row(row)? else { continue };
-            let settled = review.settled.unwrap_or(review.asked);
-            let is_old = review.id <= up_to || now.since(settled) > REVIEWS_KEPT_AGE;
-            if review.status != ReviewStatus::Pending && is_old {
-                old.push(review.id);
-            }
-        }
-    }
-    if looked_at < LOOKS_MAX {
-        tallies.reviews_seen = 0;
-    }
-    let mut delete = conn.prepare_cached("DELETE FROM reviews WHERE id = ?1")?;
-    for id in old {
-        delete.execute([signed(id)])?;
-    }
-    Ok(())
+/// Lets settled reviews go that are not among the newest. They go by their
+/// number alone: they know no clock but the wall's, and a step of that must
+/// not take an answer away that an agent may still ask for.
+pub(crate) fn settled_reviews(conn: &Connection) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "DELETE FROM reviews WHERE id IN (
+             SELECT id FROM reviews WHERE id <= (SELECT max(id) FROM reviews) - ?1
+                 AND status <> 'pending' ORDER BY id LIMIT ?2)",
+    )?
+    .execute((signed(REVIEWS_KEPT), signed(DELETES_MAX)))
+    .map(drop)
 }

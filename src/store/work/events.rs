@@ -186,7 +186,7 @@ fn change_all(
     }
     for status in &mut found {
         status.state = EventState::Pending;
-        (status.wait, status.version) = (None, 0);
+        (status.wait, status.version, status.holder) = (None, 0, 0);
         change(status);
         put_status(conn, status)?;
     }

@@ -73,13 +73,16 @@ pub(crate) fn drop_post(conn: &Connection, id: u64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM posts WHERE id = ?1")?.execute([signed(id)]).map(drop)
 }
 
-/// What is to be sent, after that number.
+/// What is to be sent, after that number. Fewer than asked for means that this
+/// was the end, so rows that are damaged are passed over and not counted.
 pub(crate) fn posts(conn: &Connection, after: u64, limit: u64) -> rusqlite::Result<Vec<PostRow>> {
-    let sql = format!("SELECT {POST_COLUMNS} FROM posts WHERE id > ?1 ORDER BY id LIMIT ?2");
+    let sql = format!("SELECT {POST_COLUMNS} FROM posts WHERE id > ?1 ORDER BY id");
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query((signed(after), signed(limit)))?;
+    let mut rows = statement.query([signed(after)])?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    while (found.len() as u64) < limit
+        && let Some(row) = rows.next()?
+    {
         found.extend(post_row(row)?);
     }
     Ok(found)

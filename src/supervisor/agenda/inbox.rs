@@ -445,3 +445,6 @@ pub enum Next {
     /// None, as things stand.
     None,
 }
+
+#[cfg(test)]
+mod tests;

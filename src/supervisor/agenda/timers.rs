@@ -201,3 +201,6 @@ const CRON_FIELDS: usize = 5;
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -292,6 +292,7 @@ impl Draft<'_> {
     /// It waits until then.
     fn wait_again(&mut self, mut held: Held, due: Age) {
         held.status.due = due;
+        held.status.holder = 0;
         if !self.context.events.ordered {
             held.status.place = due;
         }
@@ -335,6 +336,7 @@ impl Draft<'_> {
                     return Err(WireError::invalid_params(reason));
                 }
                 held.status.state = EventState::Parked;
+                held.status.holder = 0;
                 held.status.wait = Some(wait.as_str().into());
                 self.note_status(held.status);
                 self.doc.agenda.inbox.park(&wait);
@@ -397,7 +399,7 @@ impl Draft<'_> {
             let EventRow { mut status, kind, body, .. } = row;
             status.state = EventState::Pending;
             (status.place, status.due, status.born) = (now, now, now);
-            (status.deaths, status.nacks) = (0, 0);
+            (status.deaths, status.nacks, status.holder) = (0, 0, 0);
             self.note_status(status.clone());
             self.doc.agenda.inbox.undertake(Some(Entry { status, kind, body }));
         }
@@ -491,3 +493,6 @@ fn not_in_state(row: &EventRow, why: &str) -> WireError {
     let seq = row.status.seq;
     WireError::invalid_params(format!("event {seq} can't be {why}")).with_number("seq", seq)
 }
+
+#[cfg(test)]
+mod tests;

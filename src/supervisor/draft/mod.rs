@@ -353,3 +353,6 @@ fn refusal(error: PatchError) -> WireError {
         PatchError::Invalid { reason } => WireError::invalid_params(reason),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,3 +163,6 @@ impl ReviewRow {
         format!("{{{}{by}}}", told(self))
     }
 }
+
+#[cfg(test)]
+mod tests;

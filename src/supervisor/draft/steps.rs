@@ -211,3 +211,6 @@ fn check_input(row: &StepRow, begin: &StepBegin) -> Result<(), WireError> {
         (Some(_) | None, Some(_) | None) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

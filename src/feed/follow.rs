@@ -23,13 +23,16 @@ use std::path::Path;
 
 use super::lines::Cutter;
 use super::outlet::{Gone, Outlet};
-use super::position::{Head, Position, path_text};
+use super::position::{Position, Print, path_text};
 use super::rotated::{self, Rotated};
 use super::watch::Watch;
 use crate::supervisor::io::Level;
 
 /// Read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// So many times a look at names is repeated because one was changing: a
+/// rotation changes some at once, a busy directory does so all the time.
+const LOOKS_MAX: u32 = 50;
 
 /// Why a file is followed no longer.
 #[derive(Debug)]
@@ -71,7 +74,14 @@ struct Open {
     inode: u64,
     /// How far it is read, unfinished line included.
     at: u64,
-    head: Head,
+    /// What it looked like when a batch was last taken from it.
+    print: Print,
+}
+
+impl Open {
+    fn has_grown(&self) -> bool {
+        self.file.metadata().is_ok_and(|there| there.len() > self.at)
+    }
 }
 
 /// See the module's text.
@@ -85,6 +95,8 @@ pub(super) struct Follower<'a> {
     /// Where to go on while there is no current one.
     resume: Option<Position>,
     watch: Watch,
+    /// Looks at names that were repeated.
+    looks: u32,
     /// What was said last, not to be said again at every look.
     told: String,
     chunk: Vec<u8>,
@@ -105,6 +117,7 @@ impl<'a> Follower<'a> {
             queue: VecDeque::new(),
             resume,
             watch: Watch::new(),
+            looks: 0,
             told: String::new(),
             chunk: vec![0; CHUNK_BYTES],
         }
@@ -135,6 +148,9 @@ impl<'a> Follower<'a> {
         if self.current.is_none() {
             return self.open();
         }
+        if !self.is_unchanged()? {
+            return self.start_over();
+        }
         if self.read()? {
             return Ok(Turn::Went);
         }
@@ -145,6 +161,7 @@ impl<'a> Follower<'a> {
 
     fn open(&mut self) -> Result<Turn, Stop> {
         self.watch.arm(self.path, None);
+        self.watch.clear();
         let there = self.there()?;
         match self.resume.clone() {
             None => match there {
@@ -189,11 +206,11 @@ impl<'a> Follower<'a> {
         let path = self.path.display();
         if let Some(file) = &there {
             if position.is_in(file)? {
-                self.begin_of(there, position.offset)?;
+                self.begin_of(there, position.print.offset)?;
                 return Ok(Turn::Went);
             }
             if file.metadata()?.ino() == position.inode {
-                self.log(Level::Warning, shrunk(&path.to_string(), position.offset));
+                self.log(Level::Warning, shrunk(&path.to_string(), position.print.offset));
                 self.begin_of(there, 0)?;
                 return Ok(Turn::Went);
             }
@@ -201,18 +218,26 @@ impl<'a> Follower<'a> {
         let is_it = |file: &File| position.is_in(file);
         // A directory that is gone has nothing beside it.
         let found = rotated::find(self.path, position.inode, is_it).unwrap_or(None);
+        let found = found.map(Rotated::open).transpose()?;
+        if !self.names_rested() {
+            return Ok(Turn::Went);
+        }
         match (found, there) {
-            (Some(Rotated { file, later }), _) => {
+            (Some((file, later)), _) => {
                 self.log(Level::Info, format!("{path} was rotated; the rest of the old is read"));
-                self.begin(file, position.offset)?;
-                self.line_up(later)?;
+                self.begin(file, position.print.offset)?;
+                self.queue = later;
             }
             (None, None) => return Ok(self.missing()),
             (None, Some(file)) => {
-                let offset = position.offset;
+                let (offset, unread) = (position.print.offset, position.unread());
                 let what = "is another file than before, which is gone: what was written to";
                 let rest = "that one after its byte";
-                self.log(Level::Error, format!("{path} {what} {rest} {offset} was not read"));
+                let known = format!("{unread} bytes or more");
+                self.log(
+                    Level::Error,
+                    format!("{path} {what} {rest} {offset} was not read, {known}"),
+                );
                 self.begin(file, 0)?;
             }
         }
@@ -224,29 +249,33 @@ impl<'a> Follower<'a> {
     }
 
     fn begin(&mut self, file: File, offset: u64) -> io::Result<()> {
-        let (there, head) = (file.metadata()?, Head::read(&file, offset)?);
+        let (there, print) = (file.metadata()?, Print::read(&file, offset)?);
         self.cutter.restart(offset);
         let (device, inode) = (there.dev(), there.ino());
-        self.current = Some(Open { file, device, inode, at: offset, head });
+        self.current = Some(Open { file, device, inode, at: offset, print });
         self.resume = None;
         self.told.clear();
         Ok(())
     }
 
-    /// To be read after the current one. They are opened at once, since they
-    /// may be renamed again.
-    fn line_up(&mut self, later: Vec<std::path::PathBuf>) -> io::Result<()> {
-        for path in later {
-            self.queue.push_back(File::open(path)?);
+    /// Whether no name changed during a look at several. Otherwise a rotation
+    /// may have been going on, and what was seen is of before and after it.
+    fn names_rested(&mut self) -> bool {
+        self.looks += 1;
+        if self.watch.names_changed() && self.looks < LOOKS_MAX {
+            return false;
         }
-        Ok(())
+        self.looks = 0;
+        true
     }
 
-    /// After an error: all is found again from the position.
+    /// After an error: all is found again from the last position that was
+    /// handed over, and what was read after it is read again.
     fn let_go(&mut self) {
         if let Some(position) = self.position() {
             self.resume = Some(position);
         }
+        drop(self.cutter.take());
         self.current = None;
         self.queue.clear();
     }
@@ -281,10 +310,15 @@ impl<'a> Follower<'a> {
     /// The batch so far, with the place after it.
     fn send(&mut self) -> Result<(), Stop> {
         let offset = self.cutter.consumed();
-        if let Some(open) = self.current.as_mut().filter(|open| open.head.is_short())
-            && let Ok(head) = Head::read(&open.file, offset)
-        {
-            open.head = head;
+        if let Some(open) = &mut self.current {
+            // When the power goes, a line whose event is on the disk must not be
+            // missing in the file: all after it would be looked for in a wrong
+            // place. Where it can't be synced, it is no disk's business.
+            let _as_far_as_can_be = open.file.sync_data();
+            // One that is too short for it was truncated just now, which is
+            // told at its end.
+            let print = Print::read(&open.file, offset);
+            open.print = print.unwrap_or_else(|_| open.print.beyond(offset));
         }
         let position = self.position().map(|position| position.text());
         self.outlet.send(self.cutter.take(), position)?;
@@ -295,8 +329,8 @@ impl<'a> Follower<'a> {
         self.current.as_ref().map(|open| Position {
             device: open.device,
             inode: open.inode,
-            offset: self.cutter.consumed(),
-            head: open.head,
+            size: open.file.metadata().map_or(open.at, |there| there.len()),
+            print: open.print,
             path: path_text(self.path),
         })
     }
@@ -315,14 +349,20 @@ impl<'a> Follower<'a> {
         let Some(open) = &self.current else { return Ok(Turn::Idle) };
         // First this, then the look: what happens in between ends the wait.
         self.watch.arm(self.path, Some(&open.file));
-        let len = open.file.metadata()?.len();
-        if len < open.at || !open.head.matches(&open.file)? {
+        self.watch.clear();
+        if !self.is_unchanged()? {
             return self.start_over();
         }
-        if len > open.at {
+        if self.current.as_ref().is_some_and(Open::has_grown) {
             return Ok(Turn::Went);
         }
         self.look_at_name()
+    }
+
+    /// Whether what was read of it is still there.
+    fn is_unchanged(&self) -> io::Result<bool> {
+        let Some(open) = &self.current else { return Ok(true) };
+        Ok(open.file.metadata()?.len() >= open.at && open.print.matches(&open.file)?)
     }
 
     /// The current one has ended for good.
@@ -368,8 +408,11 @@ impl<'a> Follower<'a> {
         let found =
             rotated::find(self.path, inode, |file| Ok(file.metadata()?.dev() == open.device));
         // Without a name of the old one nobody knows what came between.
-        let later = found.unwrap_or(None).map(|rotated| rotated.later).unwrap_or_default();
-        self.line_up(later)?;
+        let between = found.unwrap_or(None).map(Rotated::open).transpose()?;
+        if !self.names_rested() {
+            return Ok(Turn::Went);
+        }
+        self.queue = between.map(|(_, later)| later).unwrap_or_default();
         self.queue.push_back(new);
         self.log(Level::Info, format!("{} was rotated; the new one follows", self.path.display()));
         Ok(Turn::Went)

@@ -1,11 +1,14 @@
 //! Files that a rotation has renamed: `FILE.1`, `FILE.2` …, `FILE-20260107`,
 //! beside `FILE`.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::libc;
 
 /// Renamed files that are looked at: more than any rotation keeps.
 const FILES_MAX: usize = 1000;
@@ -16,8 +19,26 @@ const DATE_DIGITS: usize = 6;
 /// A file that was renamed, and those that came after it, oldest first; not
 /// the one that has the name now.
 pub(super) struct Rotated {
-    pub file: File,
-    pub later: Vec<PathBuf>,
+    file: File,
+    later: Vec<PathBuf>,
+}
+
+impl Rotated {
+    /// With the later ones opened: they may be renamed again.
+    pub fn open(self) -> io::Result<(File, VecDeque<File>)> {
+        let later = self.later.iter().filter_map(|path| regular(path).transpose());
+        Ok((self.file, later.collect::<io::Result<_>>()?))
+    }
+}
+
+/// Opens a regular file; whatever else has such a name came from no rotation.
+fn regular(path: &PathBuf) -> io::Result<Option<File>> {
+    // A FIFO is not waited for.
+    match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENXIO)) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Looks beside `path` for the file that `is_it`.
@@ -130,6 +151,20 @@ mod tests {
         assert_eq!(later("log.10", &all), ["log.3", "log.2", "log.1"]);
         assert_eq!(later("log.1", &all), [""; 0]);
         assert_eq!(later("log.bak", &all), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("log.4"), "").unwrap();
+        fs::create_dir(path("log.3")).unwrap();
+        std::os::unix::fs::symlink("nowhere", path("log.2")).unwrap();
+        fs::write(path("log.1"), "").unwrap();
+        let inode = fs::metadata(path("log.4")).unwrap().ino();
+        let found = find(&path("log"), inode, |_| Ok(true)).unwrap().unwrap();
+        assert_eq!(found.later.len(), 3);
+        assert_eq!(found.open().unwrap().1.len(), 1);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock;
 
+mod storm;
+
 /// How long a line may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LINE_MAX: usize = 1000;
@@ -68,7 +70,9 @@ impl Reader {
                 }
                 Err(e) => {
                     let waited = clock::mono().since(begin);
-                    assert!(waited < PATIENCE, "{e}: {lines:?}; {:?}", self.said());
+                    let short: Vec<_> =
+                        lines.iter().map(|line: &String| line.trim_end_matches('x')).collect();
+                    assert!(waited < PATIENCE, "{e}: {short:?}; {}", self.said());
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
@@ -286,4 +290,22 @@ fn what_can_be_a_source() {
     place.append("file", "");
     assert!(check(place.path("file")).is_ok());
     assert!(matches!(check(place.path("file/x")), Err(SourceError::Io { .. })));
+}
+
+#[test]
+fn truncation_is_seen_though_it_begins_as_before() {
+    let place = Place::new();
+    let same = "the same line\n".repeat(200);
+    place.append("log", &same);
+    let mut reader = place.reader(None);
+    assert_eq!(reader.lines(200).len(), 200);
+    let position = reader.position.clone();
+    // Longer than it was, before anybody looks.
+    fs::write(place.path("log"), same.replacen("the same line\n", "", 50) + &"new\n".repeat(1000))
+        .unwrap();
+    assert_eq!(reader.lines(1150)[150], "new");
+    assert!(reader.said().contains("truncated or replaced"), "{}", reader.said());
+    drop(reader);
+    let mut reader = place.reader(position);
+    assert_eq!(reader.lines(1150)[150], "new");
 }

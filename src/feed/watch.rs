@@ -16,6 +16,12 @@ const PATIENCE_MS: u16 = 2000;
 /// The longest wait without it.
 const PATIENCE_BLIND_MS: u16 = 250;
 
+/// What happens to names.
+const NAMES: AddWatchFlags = AddWatchFlags::IN_CREATE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_MOVED_FROM)
+    .union(AddWatchFlags::IN_DELETE);
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -39,10 +45,26 @@ impl Watch {
             let _polled_instead = inotify.add_watch(fd.as_str(), changes);
         }
         let _not_there_yet = inotify.add_watch(path, changes);
-        let names = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
         if let Some(dir) = path.parent() {
-            let _polled_instead = inotify.add_watch(dir, names);
+            let _polled_instead = inotify.add_watch(dir, NAMES);
         }
+    }
+
+    /// Forgets what has changed until now: all is looked at after this.
+    pub fn clear(&self) {
+        let _nobody_asks = self.names_changed();
+    }
+
+    /// Whether a name in the directory was made, moved or deleted since
+    /// [`Watch::clear`]. What was found under names meanwhile may be of before
+    /// that, of after it, or both.
+    pub fn names_changed(&self) -> bool {
+        let Some(inotify) = &self.inotify else { return false };
+        let mut changed = false;
+        while let Ok(events) = inotify.read_events() {
+            changed |= events.iter().any(|event| event.mask.intersects(NAMES));
+        }
+        changed
     }
 
     /// Waits for a change, or long enough to look without one.
@@ -53,6 +75,5 @@ impl Watch {
         };
         let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
         let _looked_at_anyway = poll(&mut fds, PollTimeout::from(PATIENCE_MS));
-        while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
     }
 }

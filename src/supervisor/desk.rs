@@ -13,13 +13,14 @@ use std::time::Duration;
 use super::agenda::inbox::Next;
 use super::agenda::timers::TimerNow;
 use super::apply::Applied;
+use super::book::Book;
 use super::draft::{Delivery, Draft, EVENTS_FULL_PERCENT, Follow, Known};
 use super::io::{Effect, Level, Posted, Seq, SourceBatch};
 use super::leaving::Why;
 use super::machine::{Machine, Phase};
 use super::outbox::Text;
 use super::queue::{Body, Origin, Own, Work};
-use crate::clock::{Mono, span};
+use crate::clock::{Mono, Now, span};
 use crate::protocol::error::{Kind, WireError};
 use crate::protocol::message::Request;
 use crate::protocol::reply::{self, quote};
@@ -34,6 +35,9 @@ const FULL_PATIENCE: Duration = Duration::from_secs(1);
 /// A wait for a point of the wall clock looks at it again after this, since
 /// the clock may be set.
 const WALL_PATIENCE: Duration = Duration::from_secs(30);
+/// A difference between the clocks that is told: less is the usual correction
+/// of a clock that runs a little wrong.
+const CLOCK_STEP: Duration = Duration::from_secs(10);
 /// The first delay after a post that could not be delivered …
 const POST_DELAY: Duration = Duration::from_secs(1);
 /// … which doubles up to this.
@@ -321,6 +325,28 @@ impl Machine {
     pub(super) fn timer_now(&self) -> TimerNow {
         let wall = self.age_base.and_then(|base| base.believe(self.now.wall));
         TimerNow { age: self.age(), wall }
+    }
+
+    /// Tells of a step of the wall clock that timers go by: what is due now was
+    /// not due a moment ago, or the other way round.
+    pub(super) fn note_clock(&mut self, before: Now) {
+        let goes_by_it = |book: &Book| book.doc.agenda.timers.next_wall().is_some();
+        if !self.book.as_ref().is_some_and(goes_by_it) {
+            return;
+        }
+        let passed = self.now.mono.since(before.mono);
+        let ahead = self.now.wall.since(before.wall).saturating_sub(passed);
+        let back = before.wall.since(self.now.wall);
+        let step = match (ahead >= CLOCK_STEP, back >= CLOCK_STEP) {
+            (true, _) => format!("forward by {}", span(ahead)),
+            (false, true) => format!("back by {}", span(back + passed)),
+            (false, false) => return,
+        };
+        let then = match self.timer_now().wall {
+            Some(_) => "timers that go by it are looked at again",
+            None => "timers that go by it wait until it is where it was before",
+        };
+        self.log(Level::Info, format!("the wall clock went {step}: {then}"));
     }
 
     fn timers_are_due(&self) -> bool {

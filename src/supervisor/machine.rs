@@ -240,7 +240,9 @@ impl Machine {
 
     /// One transition. Effects are appended in the order they are to be carried out.
     pub fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Vec<Effect>) {
+        let before = self.now;
         self.enter(now, effects);
+        self.note_clock(before);
         match input {
             Input::Restored(restored) => self.restored(*restored),
             Input::RestoreFailed(failure) => self.restore_failed(&failure),

@@ -7,6 +7,7 @@ use super::super::io::{
 use super::super::machine::{EventPolicy, Phase, Setup};
 use super::super::testbed::{Bed, Shelf, setup};
 use super::super::work::POSTS_KEPT;
+use crate::clock::Wall;
 
 fn emit(bed: &mut Bed, n: u32) -> String {
     bed.done("event.emit", &format!(r#"{{"event":{{"type":"e","n":{n}}}}}"#))
@@ -319,6 +320,30 @@ fn a_timer_that_could_not_be_written_fires_all_the_same_and_once() {
     bed.pass(Duration::from_secs(2));
     assert_eq!(deliveries(&bed.commit_all()), 1);
     assert!(bed.shelf.timers.is_empty());
+}
+
+#[test]
+fn a_step_of_the_clock_is_told_and_fires_what_is_due_by_it_once() {
+    let mut bed = Bed::working(setup(), 9);
+    let at = Wall::from_millis(bed.now.wall.millis() + 3_600_000).rfc3339();
+    bed.done("timer.set", &format!(r#"{{"id":"t","at":"{at}","event":{{"type":"tick"}}}}"#));
+    bed.pass(Duration::from_secs(5));
+    assert!(!logs(&bed).contains("the wall clock"), "it goes on as it should");
+    bed.now.wall = Wall::from_millis(bed.now.wall.millis() + 7_200_000);
+    bed.give(Input::Tick);
+    assert!(logs(&bed).contains("the wall clock went forward by 2 h"), "{}", logs(&bed));
+    assert_eq!(deliveries(&bed.commit_all()), 1);
+    bed.now.wall = Wall::from_millis(bed.now.wall.millis() - 7_200_000);
+    bed.pass(Duration::from_secs(60));
+    assert_eq!(deliveries(&bed.commit_all()), 0, "it has fired");
+}
+
+fn logs(bed: &Bed) -> String {
+    let told = bed.effects.iter().filter_map(|effect| match effect {
+        Effect::Log { message, .. } => Some(message.as_str()),
+        _ => None,
+    });
+    told.collect::<Vec<_>>().join("\n")
 }
 
 // ------------------------------------------------------------------ keys

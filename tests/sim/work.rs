@@ -179,7 +179,7 @@ impl Work {
         assert!(self.held.remove(&seq).is_some(), "{seq} is not in anybody's hands");
         let crash = unit.ops.iter().any(|op| matches!(op, Op::End(end) if end.class.is_crash()));
         let died = new.deaths - old.deaths;
-        assert!(died == 0 || (died == 1 && crash), "a death that was none counts against {seq}");
+        assert_eq!(died, u32::from(crash), "deaths over {seq} in this unit");
         match new.state {
             EventState::Acked => self.marks.acked.push(seq),
             EventState::Dead if died == 1 => assert_eq!(new.deaths, self.max_attempts),

@@ -210,18 +210,8 @@ fn join_work(new: &Connection, counts: &mut Counts) -> rusqlite::Result<()> {
         work::insert_status(
             new,
             &EventStatus {
-                seq: unsigned(seq),
-                state: EventState::Dead,
-                place: Age::default(),
-                due: Age::default(),
-                born: Age::default(),
-                attempt: 0,
-                deaths: 0,
-                nacks: 0,
-                holder: 0,
-                version: 0,
-                wait: None,
                 reason: Some(STATUS_LOST.into()),
+                ..EventStatus::new(unsigned(seq), EventState::Dead, Age::default())
             },
         )?;
     }

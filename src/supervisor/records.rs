@@ -80,8 +80,9 @@ fn record(book: &mut Book, own: &Own, context: &Context) -> Applied {
     Applied { ops, changed, privileged, ..Applied::answer(Body::Nothing) }
 }
 
-/// The ledger's row; a checkpoint if anything changed since the last one; and
-/// for a crash a pin on the newest, so that what it crashed on is kept. What it held waits again, or is given up.
+/// What it held waits again, or is given up; then the ledger's row; a
+/// checkpoint if anything changed since the last one; and for a crash a pin on
+/// the newest, so that what it crashed on is kept.
 fn ended(book: &mut Book, end: &IncarnationEnd, context: &Context) -> Applied {
     let crash = end.class.is_crash();
     let known = Known::default();

@@ -221,6 +221,26 @@ pub struct EventStatus {
     pub reason: Option<Box<str>>,
 }
 
+impl EventStatus {
+    /// Of one that came at that time and that nobody has had yet.
+    pub fn new(seq: Seq, state: EventState, born: Age) -> Self {
+        Self {
+            seq,
+            state,
+            place: born,
+            due: born,
+            born,
+            attempt: 0,
+            deaths: 0,
+            nacks: 0,
+            holder: 0,
+            version: 0,
+            wait: None,
+            reason: None,
+        }
+    }
+}
+
 /// An event that comes.
 #[derive(Debug, Clone)]
 pub struct Arrival {

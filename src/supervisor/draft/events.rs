@@ -8,7 +8,7 @@ use crate::clock::Age;
 use crate::protocol::error::{Kind, WireError};
 use crate::protocol::reply::quote;
 use crate::protocol::work::{Ack, Emit, EventText, KvWrite, Nack, Park, Until};
-use crate::supervisor::agenda::inbox::{Entry, Held};
+use crate::supervisor::agenda::inbox::{Entry, Held, Next};
 use crate::supervisor::io::{
     Arrival, CheckpointReason, EventRow, EventState, EventStatus, Incarnation, KeyHash, KvRow, Op,
     PostRow, Seq, SourceBatch, WorkOp,
@@ -34,12 +34,9 @@ impl Draft<'_> {
         if let Some(to) = emit.to.as_ref().filter(|to| ***to != *self.context.agent) {
             return self.post(to, emit);
         }
-        let id = match (&emit.dedup, &emit.event.id) {
-            (Some(token), _) => Some(keys::hash_parts(&["post", token])),
-            (None, Some(id)) => {
-                Some(keys::hash_parts(&[emit.event.source.as_deref().unwrap_or(""), id]))
-            }
-            (None, None) => None,
+        let id = match &emit.dedup {
+            Some(token) => Some(keys::hash_parts(&["post", token])),
+            None => id_of(&emit.event),
         };
         let (seq, duplicate) = self.arrive(&emit.event, emit.delay, id)?;
         Ok(format!("{{\"seq\":{seq},\"duplicate\":{duplicate}}}"))
@@ -53,11 +50,8 @@ impl Draft<'_> {
         delay: Duration,
         id: Option<KeyHash>,
     ) -> Result<(Seq, bool), WireError> {
-        if let Some(id) = id {
-            let in_here = self.ids.iter().find(|(known, _)| *known == id).map(|(_, seq)| *seq);
-            if let Some(seq) = in_here.or_else(|| self.book.event(&id, self.context.now.mono)) {
-                return Ok((seq, true));
-            }
+        if let Some(seq) = id.and_then(|id| self.came_before(id)) {
+            return Ok((seq, true));
         }
         if self.context.inbox_full {
             return Err(WireError::new(
@@ -67,6 +61,12 @@ impl Draft<'_> {
         }
         let seq = self.arrived(event, delay, id);
         Ok((seq, false))
+    }
+
+    /// The event that came with this source and id, in this transaction or before.
+    fn came_before(&mut self, id: KeyHash) -> Option<Seq> {
+        let in_here = self.ids.iter().find(|(known, _)| *known == id).map(|(_, seq)| *seq);
+        in_here.or_else(|| self.book.event(&id, self.context.now.mono))
     }
 
     pub(super) fn arrived(
@@ -93,21 +93,8 @@ impl Draft<'_> {
     }
 
     fn new_status(&mut self, state: EventState) -> EventStatus {
-        let now = self.context.age;
-        EventStatus {
-            seq: self.doc.agenda.inbox.take_seq(),
-            state,
-            place: now,
-            due: now,
-            born: now,
-            attempt: 0,
-            deaths: 0,
-            nacks: 0,
-            holder: 0,
-            version: 0,
-            wait: None,
-            reason: None,
-        }
+        let seq = self.doc.agenda.inbox.take_seq();
+        EventStatus::new(seq, state, self.context.age)
     }
 
     /// What those events waited for has happened.
@@ -146,14 +133,9 @@ impl Draft<'_> {
         for line in &batch.lines {
             match crate::protocol::work::event_line(line) {
                 Ok(event) => {
-                    let id = event
-                        .id
-                        .as_ref()
-                        .map(|id| keys::hash_parts(&[event.source.as_deref().unwrap_or(""), id]));
+                    let id = id_of(&event);
                     // Whether there is room was asked before the batch was taken.
-                    let known = id.and_then(|id| self.book.event(&id, self.context.now.mono));
-                    let here = id.is_some_and(|id| self.ids.iter().any(|(known, _)| *known == id));
-                    if known.is_none() && !here {
+                    if id.and_then(|id| self.came_before(id)).is_none() {
                         self.arrived(&event, Duration::ZERO, id);
                     }
                 }
@@ -180,7 +162,6 @@ impl Draft<'_> {
 
     /// Hands out as many as the agent has credit for.
     pub fn hand_out(&mut self, credit: usize, holder: Incarnation) {
-        use crate::supervisor::agenda::inbox::Next;
         while self.doc.agenda.inbox.held_count() < credit
             && self.doc.agenda.inbox.next(self.context.age) == Next::Now
         {
@@ -460,6 +441,12 @@ impl Draft<'_> {
             None => WorkOp::KvDelete { ns, key },
         });
     }
+}
+
+/// What an event is known by, if it has an id.
+fn id_of(event: &EventText) -> Option<KeyHash> {
+    let source = event.source.as_deref().unwrap_or("");
+    event.id.as_ref().map(|id| keys::hash_parts(&[source, id]))
 }
 
 /// 1 s, 2 s, 4 s …

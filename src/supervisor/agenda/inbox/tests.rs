@@ -7,21 +7,7 @@ use crate::supervisor::io::EventState;
 const KINDS: [&str; 3] = ["a", "b", "c"];
 
 fn status(seq: Seq, at: u64) -> EventStatus {
-    let at = Age::from_millis(at);
-    EventStatus {
-        seq,
-        state: EventState::Pending,
-        place: at,
-        due: at,
-        born: at,
-        attempt: 0,
-        deaths: 0,
-        nacks: 0,
-        holder: 0,
-        version: 0,
-        wait: None,
-        reason: None,
-    }
+    EventStatus::new(seq, EventState::Pending, Age::from_millis(at))
 }
 
 fn entry(seq: Seq, at: u64, kind: &str) -> Entry {

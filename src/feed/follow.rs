@@ -22,7 +22,7 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use super::lines::Cutter;
-use super::outlet::{Gone, Outlet};
+use super::outlet::{Gone, Outlet, Trouble};
 use super::position::{Position, Print, path_text};
 use super::rotated::{self, Rotated};
 use super::watch::Watch;
@@ -97,6 +97,7 @@ pub(super) struct Follower<'a> {
     watch: Watch,
     /// Looks at names that were repeated.
     looks: u32,
+    trouble: Trouble,
     /// What was said last, not to be said again at every look.
     told: String,
     chunk: Vec<u8>,
@@ -118,6 +119,7 @@ impl<'a> Follower<'a> {
             resume,
             watch: Watch::new(),
             looks: 0,
+            trouble: Trouble::default(),
             told: String::new(),
             chunk: vec![0; CHUNK_BYTES],
         }
@@ -128,18 +130,27 @@ impl<'a> Follower<'a> {
     pub fn run(mut self) -> bool {
         loop {
             match self.turn() {
-                Ok(Turn::Went) => {}
-                Ok(Turn::Idle) => self.watch.wait(),
+                Ok(Turn::Went) => self.is_well(),
+                Ok(Turn::Idle) => {
+                    self.is_well();
+                    self.watch.wait();
+                }
                 Err(Stop::Gone) => return false,
                 Err(Stop::Stream) => return true,
                 Err(Stop::Io(error)) => {
-                    let path = self.path.display();
-                    let what = format!("events can't be read from {path}: {error}; tried again");
-                    self.tell(Level::Error, what);
                     self.let_go();
-                    self.watch.wait();
+                    let path = self.path.display().to_string();
+                    if self.trouble.tell_and_pause(self.outlet, &path, &error).is_err() {
+                        return false;
+                    }
                 }
             }
+        }
+    }
+
+    fn is_well(&mut self) {
+        if self.trouble.is_over() {
+            self.log(Level::Info, format!("{} is read again", self.path.display()));
         }
     }
 

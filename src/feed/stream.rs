@@ -13,59 +13,74 @@ use std::path::Path;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::lines::Cutter;
-use super::outlet::{Gone, Outlet};
+use super::outlet::{Gone, Outlet, Trouble};
+use super::watch::Watch;
 use crate::supervisor::io::Level;
 
 /// Read at once: all that a pipe holds by default.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// How often a silent source is looked at: is it still the one of that name,
-/// and is the loop there?
-const PATIENCE_MS: u16 = 1000;
-
 /// How a stream came to its end.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum End {
     /// No more comes.
     Over,
     /// Its name belongs to another one now.
     Replaced,
+    /// It can't be read any more.
+    Failed(io::Error),
 }
 
 /// Reads adrt's own stdin to its end.
 pub(super) fn stdin(outlet: &Outlet, line_bytes_max: usize) -> Result<(), Gone> {
     // Its flags are left as they are: others have the same open file.
     let copy = io::stdin().as_fd().try_clone_to_owned();
-    match copy.map(File::from) {
-        Ok(file) => {
-            read(file, outlet, line_bytes_max, || true, "stdin")?;
+    let end = match copy.map(File::from) {
+        Ok(mut file) => read(&mut file, outlet, line_bytes_max, None)?,
+        Err(e) => End::Failed(e),
+    };
+    match end {
+        End::Over | End::Replaced => {
             outlet.log(Level::Info, "no more events come from stdin; the run goes on");
         }
-        Err(e) => outlet.log(Level::Error, &format!("events can't be read from stdin: {e}")),
+        End::Failed(e) => {
+            outlet.log(Level::Error, &format!("events can't be read from stdin any more: {e}"));
+        }
     }
     Ok(())
 }
 
-/// Reads what has that name and is no regular file, until something else has
-/// it, or to the end of a device.
+/// Reads what has that name and is no regular file, until something else, or
+/// nothing, has it. False at the end of a device.
 pub(super) fn named(path: &Path, outlet: &Outlet, line_bytes_max: usize) -> Result<bool, Gone> {
     let what = path.display().to_string();
-    let Ok((file, fifo)) = open(path).inspect_err(|e| {
-        outlet.log(Level::Error, &format!("events can't be read from {what}: {e}"));
-    }) else {
-        return Ok(false);
-    };
-    let inode = file.metadata().map(|there| there.ino()).ok();
-    let still_there = || match fs::metadata(path) {
-        Ok(there) => Some(there.ino()) == inode,
-        // Whoever replaces it makes a new one in a moment.
-        Err(_) => true,
-    };
-    let end = read(file, outlet, line_bytes_max, still_there, &what)?;
-    if end == End::Over && !fifo {
-        outlet.log(Level::Info, &format!("no more events come from {what}; the run goes on"));
-        return Ok(false);
+    let mut trouble = Trouble::default();
+    loop {
+        let end = match open(path) {
+            Ok((mut file, fifo)) => {
+                let end = read(&mut file, outlet, line_bytes_max, Some(path))?;
+                match end {
+                    // It was not ours to write, and its last writer went.
+                    End::Over if fifo => continue,
+                    other => other,
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(e) => End::Failed(e),
+        };
+        let error = match end {
+            End::Over => {
+                outlet
+                    .log(Level::Info, &format!("no more events come from {what}; the run goes on"));
+                return Ok(false);
+            }
+            End::Replaced => {
+                outlet.log(Level::Info, &format!("{what} was replaced; the new one is read"));
+                return Ok(true);
+            }
+            End::Failed(error) => error,
+        };
+        trouble.tell_and_pause(outlet, &what, &error)?;
     }
-    Ok(true)
 }
 
 /// Opens it, and tells whether it is a FIFO.
@@ -84,32 +99,34 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
 }
 
 fn read(
-    mut file: File,
+    file: &mut File,
     outlet: &Outlet,
     line_bytes_max: usize,
-    still_there: impl Fn() -> bool,
-    what: &str,
+    path: Option<&Path>,
 ) -> Result<End, Gone> {
     let mut cutter = Cutter::new(line_bytes_max);
     let mut chunk = vec![0; CHUNK_BYTES];
+    let mut watch = path.map_or_else(Watch::of_nothing, |_| Watch::new());
+    let inode = file.metadata().map(|there| there.ino()).ok();
     let end = loop {
         outlet.check()?;
-        if !is_readable(&file) {
-            if still_there() {
-                continue;
+        if let Some(path) = path {
+            watch.arm(path, None);
+            watch.clear();
+            // Of one that is gone a new one will be made in a moment.
+            if fs::metadata(path).is_ok_and(|there| Some(there.ino()) != inode) && !has(file) {
+                break End::Replaced;
             }
-            outlet.log(Level::Info, &format!("{what} was replaced; the new one is read"));
-            break End::Replaced;
+        }
+        if !watch.wait_or(Some(file)) {
+            continue;
         }
         match file.read(&mut chunk) {
             Ok(0) => break End::Over,
             Ok(count) => pass_on(&chunk[..count], &mut cutter, outlet)?,
             Err(e)
                 if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => {
-                outlet.log(Level::Error, &format!("events can't be read from {what}: {e}"));
-                break End::Over;
-            }
+            Err(e) => break End::Failed(e),
         }
     };
     cutter.end();
@@ -117,10 +134,10 @@ fn read(
     Ok(end)
 }
 
-/// Waits a while; anything but silence is readable, an end or an error too.
-fn is_readable(file: &File) -> bool {
+/// Whether there is something to read just now.
+fn has(file: &File) -> bool {
     let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::from(PATIENCE_MS)).is_ok_and(|ready| ready > 0)
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 fn pass_on(bytes: &[u8], cutter: &mut Cutter, outlet: &Outlet) -> Result<(), Gone> {

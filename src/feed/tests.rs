@@ -309,3 +309,20 @@ fn truncation_is_seen_though_it_begins_as_before() {
     let mut reader = place.reader(position);
     assert_eq!(reader.lines(1150)[150], "new");
 }
+
+#[test]
+fn what_cannot_be_read_is_told_once_and_tried_again() {
+    let place = Place::new();
+    mkfifo(&place.path("log"), Mode::S_IRWXU).unwrap();
+    let mut reader = place.reader(None);
+    place.append("log", "1\n");
+    assert_eq!(reader.lines(1), ["1"]);
+    fs::remove_file(place.path("log")).unwrap();
+    fs::create_dir(place.path("log")).unwrap();
+    reader.wait_for("directory");
+    fs::remove_dir(place.path("log")).unwrap();
+    place.append("log", "2\n");
+    assert_eq!(reader.lines(1), ["2"]);
+    reader.wait_for("is read again");
+    assert_eq!(reader.said().matches("tried again").count(), 1, "{}", reader.said());
+}

@@ -117,15 +117,17 @@ impl Carrier {
             Ok(home) => home,
             Err(error) => return Posted::Refused(error.to_string()),
         };
-        match std::fs::metadata(&home.dir) {
+        let gone = || Posted::Refused(format!("there is no agent {:?} any more", row.to));
+        // Looked into, not only at: what can't be is no proof that it is gone.
+        match std::fs::read_dir(&home.dir) {
             Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Posted::Refused(format!("there is no agent {:?} any more", row.to));
-            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return gone(),
             Err(e) => return Posted::Later(format!("{}: {e}", home.dir.display())),
         }
         match lock::holder(&home) {
             Some(holder) => self.ask(&holder, row),
+            // A directory alone is no agent, and none is made by a post.
+            None if !home.exists() => gone(),
             None => self.write(&home, row),
         }
     }
@@ -230,6 +232,9 @@ mod tests {
         let mut carrier = carrier(dir.path());
         assert!(matches!(carrier.carry(&post("nobody", "t")), Posted::Refused(_)));
         assert!(matches!(carrier.carry(&post("../x", "t")), Posted::Refused(_)));
+        std::fs::create_dir(dir.path().join("bare")).unwrap();
+        assert!(matches!(carrier.carry(&post("bare", "t")), Posted::Refused(_)));
+        assert_eq!(std::fs::read_dir(dir.path().join("bare")).unwrap().count(), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::{self, Bound};
@@ -246,6 +247,8 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
             settings::OnCrashLoop::Stop => OnCrashLoop::Stop,
         },
         checkpoint_every: settings.checkpoint_every,
+        decisions: Arc::default(),
+        rules_file: false,
         time_zone: clock::time_zone(),
         seed: u64::from_ne_bytes(seed),
     })

@@ -44,7 +44,7 @@ impl Machine {
             answers: Vec::new(),
             after: None,
             before,
-            key: applied.key,
+            keys: applied.keys,
             barrier: applied.barrier,
             ids: applied.ids,
             follow: applied.follow,
@@ -95,6 +95,7 @@ impl Machine {
                     }
                 }
                 Request::Look(look) => Ok(apply::look(look)),
+                Request::Assess(asked) => Ok(apply::assess(&book.doc, asked, &context)),
                 Request::CheckpointList { limit } => Ok(apply::list(*limit)),
                 Request::CheckpointRestore(restore) => apply::restore(book, restore, &context),
                 Request::CheckpointPrune { keep, all } => apply::prune(*keep, *all),
@@ -108,6 +109,7 @@ impl Machine {
                 | Request::Heartbeat(_)
                 | Request::Log(_)
                 | Request::Status
+                | Request::Reload
                 | Request::Stop
                 | Request::Restart => {
                     Err(WireError::new(Kind::Internal, "this request takes no turn"))
@@ -135,6 +137,7 @@ impl Machine {
             events: self.setup.events,
             checkpoint_every: self.setup.checkpoint_every.or(wanted),
             inbox_full: self.inbox_is_full(),
+            judgement: self.judgement.clone(),
             time_zone: self.time_zone.clone(),
             seed: self.names.u64(..),
         }

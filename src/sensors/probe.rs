@@ -1,6 +1,6 @@
 //! All sensors in one look.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::aside::Aside;
@@ -10,7 +10,7 @@ use super::disk::{self, Room};
 use super::memory::Meter;
 use super::psi::Psi;
 use super::text::Reader;
-use super::thermal::{Heat, Thermal};
+use super::thermal::{self, Heat, Thermal};
 use crate::engines::environment::Sample;
 
 /// Looks after which it is found out anew where limits and zones are: a
@@ -37,6 +37,7 @@ pub struct Probe {
     cpu: Cpu,
     memory: Meter,
     psi: Psi,
+    /// None while there is no zone.
     thermal: Option<Aside<Heat>>,
     disk: Option<Aside<Room>>,
     looks: u32,
@@ -45,26 +46,17 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Starts the threads for what may hang; where the system has none to
-    /// give, that is missing.
+    /// Starts a thread for the disk; where the system has none to give, that
+    /// is missing.
     pub fn new(sources: Sources) -> Self {
         let Sources { root, disk } = sources;
-        let mut zones = Thermal::new(&root);
-        let mut looks = 0_u32;
-        let thermal = Aside::start("adrt-thermal", move || {
-            if looks.is_multiple_of(FIND_EVERY) {
-                zones.find();
-            }
-            looks = looks.wrapping_add(1);
-            zones.look()
-        });
         let disk = disk.map(|path| Aside::start("adrt-disk", move || disk::look(&path)));
         Self {
             reader: Reader::default(),
             cpu: Cpu::new(&root),
             memory: Meter::new(&root),
             psi: Psi::new(&root),
-            thermal: thermal.ok(),
+            thermal: None,
             disk: disk.transpose().ok().flatten(),
             root,
             looks: 0,
@@ -74,14 +66,14 @@ impl Probe {
 
     /// Looks.
     pub fn look(&mut self) -> Sample {
-        // One that has not answered the last time is not waited for.
-        let patience = |asked: bool| if asked { self.patience } else { Duration::ZERO };
-        let heat_in = patience(self.thermal.as_ref().is_some_and(Aside::ask));
-        let room_in = patience(self.disk.as_ref().is_some_and(Aside::ask));
         if self.looks.is_multiple_of(FIND_EVERY) {
             self.find();
         }
         self.looks = self.looks.wrapping_add(1);
+        // One that has not answered the last time is not waited for.
+        let patience = |asked: bool| if asked { self.patience } else { Duration::ZERO };
+        let heat_in = patience(self.thermal.as_ref().is_some_and(Aside::ask));
+        let room_in = patience(self.disk.as_ref().is_some_and(Aside::ask));
         let cpu = self.cpu.look(&mut self.reader);
         let (memory, memory_is_limited) = self.memory.look(&mut self.reader);
         let psi = self.psi.look(cpu.limited || memory_is_limited, &mut self.reader);
@@ -98,8 +90,11 @@ impl Probe {
         }
     }
 
-    /// Where the limits are.
+    /// Where limits are, and whether there is anything hot.
     fn find(&mut self) {
+        if self.thermal.is_none() && thermal::is_there(&self.root) {
+            self.thermal = read_zones(&self.root);
+        }
         let tree = self.root.join("sys/fs/cgroup");
         let pure = self.reader.text(&tree.join("cgroup.controllers")).is_some();
         let unified = if pure { "sys/fs/cgroup" } else { "sys/fs/cgroup/unified" };
@@ -110,4 +105,18 @@ impl Probe {
         self.memory.find(&groups.memory);
         self.psi.find(groups.own.as_deref());
     }
+}
+
+/// Where the system has no thread to give, it is not known how hot it is.
+fn read_zones(root: &Path) -> Option<Aside<Heat>> {
+    let mut zones = Thermal::new(root);
+    let mut looks = 0_u32;
+    let read = move || {
+        if looks.is_multiple_of(FIND_EVERY) {
+            zones.find();
+        }
+        looks = looks.wrapping_add(1);
+        zones.look()
+    };
+    Aside::start("adrt-thermal", read).ok()
 }

@@ -72,6 +72,12 @@ pub fn limit<'t>(kind: &str, trips: impl Iterator<Item = (&'t str, f64)>) -> f64
     slowed.min(critical - BELOW_CRITICAL)
 }
 
+/// Whether there is any zone: a machine without one needs nobody to read it.
+pub fn is_there(root: &Path) -> bool {
+    let dir = root.join("sys/class/thermal");
+    (0..=GAP_MAX).any(|number| dir.join(format!("thermal_zone{number}")).is_dir())
+}
+
 #[derive(Debug)]
 struct Zone {
     temp: PathBuf,
@@ -109,9 +115,12 @@ impl Thermal {
         }
     }
 
-    /// A zone is there if it has a type, whether it can be read now or not.
+    /// A zone is there whether it can be read now or not.
     fn zone(&mut self, dir: &Path) -> Option<Zone> {
-        let kind = self.reader.text(&dir.join("type"))?.trim().to_owned();
+        if !dir.is_dir() {
+            return None;
+        }
+        let kind = self.reader.text(&dir.join("type")).unwrap_or_default().trim().to_owned();
         let mut trips = Vec::new();
         for number in 0..TRIPS_MAX {
             let Some(trip) = self.trip(dir, number) else { break };

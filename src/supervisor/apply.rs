@@ -18,6 +18,7 @@ use super::queue::Body;
 use super::records::checkpoint_op;
 use super::setup::EventPolicy;
 use crate::clock::{Age, Now};
+use crate::engines::environment::Level;
 use crate::engines::state::{Format, Limits, Node};
 use crate::protocol::error::{Kind, WireError};
 use crate::protocol::message::{Restore, Write};
@@ -99,6 +100,9 @@ pub struct Context {
     pub checkpoint_every: Option<u64>,
     /// There is no room for new events.
     pub inbox_full: bool,
+    /// How hard pressed the machine is.
+    #[expect(dead_code, reason = "for requests that are judged by it; there is none yet")]
+    pub environment: Level,
     /// For cron timers that name none.
     pub time_zone: Arc<str>,
     /// For names that nobody must be able to guess.

@@ -46,6 +46,7 @@ pub use super::setup::{
     MAX_FRAME_DEFAULT, MAX_INFLIGHT_DEFAULT, MAX_STATE_DEFAULT, NACK_MAX_DEFAULT, OnCrashLoop,
     READY_TIMEOUT_DEFAULT, STOP_TIMEOUT_DEFAULT, Setup,
 };
+use super::surroundings::Surroundings;
 use super::trouble::Trouble;
 use crate::clock::{Age, Mono, Now, Wall, span};
 use crate::engines::state::Limits;
@@ -136,6 +137,7 @@ pub struct Machine {
     pub(super) names: fastrand::Rng,
     pub(super) age_base: Option<AgeBase>,
     pub(super) desk: Desk,
+    pub(super) environment: Surroundings,
     pub(super) now: Now,
     pub(super) phase: Phase,
     pub(super) phase_since: Wall,
@@ -190,6 +192,7 @@ impl Machine {
             names: fastrand::Rng::with_seed(setup.seed ^ NAMES_SEED),
             age_base: None,
             desk: Desk::default(),
+            environment: Surroundings::default(),
             setup,
             now,
             phase: Phase::Starting,
@@ -262,6 +265,7 @@ impl Machine {
             Input::OperatorGone { conn } => self.operator_gone(conn),
             Input::Source(batch) => self.source(batch),
             Input::Posted { id, outcome } => self.posted(id, outcome),
+            Input::Sample(sample) => self.sampled(&sample),
             Input::Signal(request) => self.signalled(request),
             Input::Tick => {}
         }

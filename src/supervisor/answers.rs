@@ -62,6 +62,7 @@ impl Machine {
             Work::Answered(body) => return Ok(Applied::answer(body.clone())),
             Work::Request(Request::Initialize(initialize)) => {
                 self.subscribe(origin, initialize.events.as_ref(), initialize.checkpoint_every);
+                self.greet_with_environment(origin);
                 return Ok(Applied::answer(Body::Text(self.greeting(initialize))));
             }
             Work::Request(Request::Subscribe(wanted)) => {
@@ -138,6 +139,7 @@ impl Machine {
             checkpoint_every: self.setup.checkpoint_every.or(wanted),
             inbox_full: self.inbox_is_full(),
             judgement: self.judgement.clone(),
+            environment: self.environment.level(),
             time_zone: self.time_zone.clone(),
             seed: self.names.u64(..),
         }
@@ -160,6 +162,7 @@ impl Machine {
                 doc: &book.doc,
                 checkpoint: book.last_checkpoint(),
                 agenda: &book.doc.agenda,
+                environment: self.environment.to_json(),
                 max_frame: self.setup.max_frame,
                 max_state: self.setup.max_state,
                 max_inflight: self.setup.max_inflight,
@@ -201,6 +204,7 @@ impl Machine {
         self.note_own(&flight, &answers);
         self.note_greeting(&flight);
         self.answer_body(&flight.origin, flight.body, &answers);
+        self.catch_up_environment(&flight.work);
         self.follow_up(flight.follow);
         if flight.progress {
             self.got_on();

@@ -105,6 +105,8 @@ pub struct Context {
     pub inbox_full: bool,
     /// What decisions go by.
     pub judgement: Judgement,
+    /// How hard pressed the machine is.
+    pub environment: Level,
     /// For cron timers that name none.
     pub time_zone: Arc<str>,
     /// For names that nobody must be able to guess.
@@ -118,15 +120,13 @@ pub struct Judgement {
     pub policy: Arc<Policy>,
     /// A hash of its text.
     pub id: KeyHash,
-    /// How hard pressed the machine is.
-    pub environment: Level,
 }
 
 impl Judgement {
-    /// By this policy, in a calm environment.
+    /// By this policy.
     pub fn new(policy: Arc<Policy>) -> Self {
         let id = hash_parts(&["policy", &policy.to_json()]);
-        Self { policy, id, environment: Level::Calm }
+        Self { policy, id }
     }
 }
 
@@ -142,8 +142,7 @@ pub fn assess(doc: &Doc, asked: &Assess, context: &Context) -> Applied {
                 calculate(doc, judgement, signals, *risk, kind.as_deref(), context.age);
             let number = fastrand::Rng::with_seed(context.seed).u64(..);
             let call = Call { number, risk: *risk, q: found.q, context: kind.clone() };
-            let environment = judgement.environment;
-            let threshold = judgement.policy.threshold(Gate::Full, *risk, environment);
+            let threshold = judgement.policy.threshold(Gate::Full, *risk, context.environment);
             format!(
                 "{{\"call_id\":{},\"final\":{},\"base\":{},\"context_adjustment\":{},\
                  \"history_weight\":{},\"decay_factor\":{},\"threshold\":{threshold}}}",

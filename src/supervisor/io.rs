@@ -27,6 +27,8 @@ pub use super::work::{
     StepKey, StepRow, StepState, TimerRow, WorkAnswer, WorkOp, WorkRestored,
 };
 
+pub use crate::engines::environment::Sample;
+
 /// Which process of the agent: 1, 2, 3 … over the agent's life.
 pub type Incarnation = u64;
 
@@ -126,6 +128,8 @@ pub enum Input<'a> {
     },
     /// From now on decisions go by this policy.
     Policy(Arc<Policy>),
+    /// A look at the machine's sensors.
+    Sample(Sample),
     /// Somebody asked adrt itself for something by a signal.
     Signal(Request),
     /// A deadline has passed: the earliest of [`super::machine::Machine::next_timeout`].

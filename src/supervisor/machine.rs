@@ -47,6 +47,7 @@ pub use super::setup::{
     MAX_FRAME_DEFAULT, MAX_INFLIGHT_DEFAULT, MAX_STATE_DEFAULT, NACK_MAX_DEFAULT, OnCrashLoop,
     READY_TIMEOUT_DEFAULT, STOP_TIMEOUT_DEFAULT, Setup,
 };
+use super::surroundings::Surroundings;
 use super::trouble::Trouble;
 use crate::clock::{Age, Mono, Now, Wall, span};
 use crate::engines::decision::Policy;
@@ -140,6 +141,7 @@ pub struct Machine {
     pub(super) desk: Desk,
     /// What decisions go by.
     pub(super) judgement: Judgement,
+    pub(super) environment: Surroundings,
     pub(super) now: Now,
     pub(super) phase: Phase,
     pub(super) phase_since: Wall,
@@ -195,6 +197,7 @@ impl Machine {
             age_base: None,
             desk: Desk::default(),
             judgement: Judgement::new(setup.decisions.clone()),
+            environment: Surroundings::default(),
             setup,
             now,
             phase: Phase::Starting,
@@ -268,6 +271,7 @@ impl Machine {
             Input::Source(batch) => self.source(batch),
             Input::Posted { id, outcome } => self.posted(id, outcome),
             Input::Policy(policy) => self.judge_by(policy),
+            Input::Sample(sample) => self.sampled(&sample),
             Input::Signal(request) => self.signalled(request),
             Input::Tick => {}
         }
@@ -471,8 +475,7 @@ impl Machine {
 
     /// From now on decisions go by this policy.
     fn judge_by(&mut self, policy: Arc<Policy>) {
-        let environment = self.judgement.environment;
-        self.judgement = Judgement { environment, ..Judgement::new(policy) };
+        self.judgement = Judgement::new(policy);
     }
 
     pub(super) fn signal_group(&mut self, signal: GroupSignal) {

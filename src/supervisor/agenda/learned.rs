@@ -48,11 +48,6 @@ impl Learned {
         self.last
     }
 
-    /// The highest number given.
-    pub fn last(&self) -> u64 {
-        self.last
-    }
-
     /// Whether that policy's text is still to be kept; it is from now on.
     pub fn notes_policy(&mut self, id: KeyHash) -> bool {
         self.policy.replace(id) != Some(id)

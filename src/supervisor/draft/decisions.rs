@@ -59,7 +59,7 @@ impl Draft<'_> {
             context: &context.context,
             risk: context.risk,
             confidence: confidence.value,
-            environment: judgement.environment,
+            environment: self.context.environment,
         };
         let decision = judgement.policy.decide(&[], &question);
         let row = self.decided(&judgement, Made {
@@ -138,7 +138,7 @@ impl Draft<'_> {
             context,
             risk: *risk,
             confidence: *confidence,
-            environment: judgement.environment,
+            environment: self.context.environment,
         };
         let decision = judgement.policy.decide(rules, &question);
         let basis = match rules.as_slice() {
@@ -184,7 +184,7 @@ impl Draft<'_> {
         let Made { seq, kind, context, question, q, basis, decision } = made;
         let review = match decision.verdict {
             Verdict::Execute => None,
-            Verdict::Review => Some(self.ask_about(judgement, kind, &question, &decision)?),
+            Verdict::Review => Some(self.ask_whether(judgement, kind, &question, &decision)?),
         };
         if self.doc.agenda.learned.notes_policy(judgement.id) {
             let text = judgement.policy.to_json().into();
@@ -217,7 +217,7 @@ impl Draft<'_> {
         Ok(row)
     }
 
-    fn ask_about(
+    fn ask_whether(
         &mut self,
         judgement: &Judgement,
         kind: &str,
@@ -252,12 +252,12 @@ impl Draft<'_> {
     fn outcome_of_call(&mut self, call: &Call, success: bool) -> Result<(), WireError> {
         let key = keys::hash_parts(&["outcome", &call.id()]);
         let request = keys::hash_parts(&[if success { "success" } else { "failure" }]);
-        match self.remembered(&key) {
+        match self.known_key(&key) {
             Some(known) if known == request => return Ok(()),
             Some(_) => return Err(told_before("this call_id")),
             None => {}
         }
-        self.remember(key, request);
+        self.note_key(key, request);
         self.learn(call.context.as_deref(), call.risk, call.q, success);
         Ok(())
     }

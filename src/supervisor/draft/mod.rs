@@ -235,13 +235,13 @@ impl<'a> Draft<'a> {
     }
 
     /// What was remembered under a key, by this draft or before it.
-    fn remembered(&mut self, key: &KeyHash) -> Option<KeyHash> {
+    fn known_key(&mut self, key: &KeyHash) -> Option<KeyHash> {
         let here = self.keys.iter().find(|row| row.key == *key).map(|row| row.request);
         here.or_else(|| self.book.key(key, self.context.now.mono))
     }
 
     /// Remembers something by a key of its own.
-    fn remember(&mut self, key: KeyHash, request: KeyHash) {
+    fn note_key(&mut self, key: KeyHash, request: KeyHash) {
         self.keys.push(KeyRow { key, request, result: "{}".into() });
     }
 

@@ -75,9 +75,8 @@ impl Draft<'_> {
         prompt: Arc<str>,
         (timeout, approve): (Duration, bool),
     ) -> Result<u64, WireError> {
-        let same = |row: &ReviewRow| {
-            row.decision.is_some() && row.key.is_none() && row.prompt == prompt
-        };
+        let same =
+            |row: &ReviewRow| row.decision.is_some() && row.key.is_none() && row.prompt == prompt;
         if let Some(row) = self.doc.agenda.reviews.alike(same).cloned() {
             let id = row.id;
             self.put_review(ReviewRow { count: row.count.saturating_add(1), ..row });

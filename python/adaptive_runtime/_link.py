@@ -15,6 +15,7 @@ import time
 
 from . import _errors, _event_requests, _requests, _schema, _state, _wire
 from ._core import Core
+from ._environment import Readings
 from ._events import Inbox
 from ._gather import current
 from ._results import start_info
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ._memory import MemoryStore
     from ._requests import Request
     from ._results import StartInfo
+    from ._reviews import ReviewCall
     from ._stop import Terminator
     from ._wire import Transport
 
@@ -49,6 +51,9 @@ has made the first one part of a line of text.
 SETTLE_SECONDS = 2.0
 """How long outstanding acknowledgements are waited for when the process is told to end."""
 
+REVIEWS_KNOWN = 4_096
+"""Reviews that are remembered as told; those before them come as events again."""
+
 
 class Link:
     """A wire, the mirror of the state, and what `initialize` said."""
@@ -60,6 +65,13 @@ class Link:
         self.core.on_closed = self._closed
         self.mirror = _state.Mirror()
         self.inbox = Inbox(self)
+        self.environment = Readings()
+        self.asked: set[ReviewCall] = set()
+        """Reviews that are waited for."""
+        self.known_reviews: dict[int, None] = {}
+        """Those whose end the program hears of without the event that tells it."""
+        self.news = False  # something that handlers want to hear of
+        self.on_news: Callable[[], None] | None = None
         self.info: StartInfo | None = None
         self.token = token
         self.taken = False
@@ -73,6 +85,8 @@ class Link:
         self.taken = False
         self.on_stopping = None
         self.inbox.on_delivery = None
+        self.environment.on_change = None
+        self.on_news = None
         self.core.on_outgoing = None
         if self.terminator is not None:
             self.terminator.remove()
@@ -100,13 +114,36 @@ class Link:
         elif method == "shutdown":
             self.told_to_stop = True
             self._stop()
+        elif method == "review.resolved":
+            for call in tuple(self.asked):
+                call.heard.add(params["review_id"])
+            self._tell_news()
+        elif method == "environment.changed":
+            self.environment.take(params)
+            self._tell_news()
+
+    def know_review(self, number: int) -> None:
+        """The program will hear of its end."""
+        self.known_reviews[number] = None
+        if len(self.known_reviews) > REVIEWS_KNOWN:
+            del self.known_reviews[next(iter(self.known_reviews))]
+
+    def _tell_news(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
 
     def _closed(self) -> None:
         self._stop()
 
     def say_if_lost(self) -> None:
-        """Tells why this process ends, if nobody has asked it to."""
+        """Tells why this process ends, if nobody has asked it to.
+
+        Where adrt is the child and not the parent, its end is no reason to
+        end, but an error.
+        """
         if self.core.closed is not None and not self.told_to_stop:
+            if not self.core.transport.supervised:
+                raise type(self.core.closed)(str(self.core.closed))
             try:
                 os.write(2, f"adaptive_runtime: {self.core.closed}; ending\n".encode())
             except OSError:
@@ -151,6 +188,7 @@ class Link:
         reply = answered.result
         self.mirror.reset(reply["state"]["value"], reply["state"]["version"])
         self.core.max_frame = (reply.get("limits") or {}).get("max_frame")
+        self.environment.take(reply.get("environment"))
         self.info = start_info(reply)
 
     def begin(

@@ -43,6 +43,21 @@ if TYPE_CHECKING:
         def expect_events(self) -> None:
             """The program has nothing to do but to wait for the next event."""
 
+        supervised: bool
+        """Whether adrt has started this process, and tells it when to end."""
+
+        owned: bool
+        """Whether the other side is a process of ours, to be ended."""
+
+        def await_others(self, change: int) -> None:
+            """One caller more (1), or one fewer (-1), waits for what others than it do."""
+
+        def gone(self) -> str:
+            """Why nothing more will come, now that the other end is closed."""
+
+        def let_go(self) -> None:
+            """Lets go of the other side, and waits for it if it is a process of ours."""
+
         def close(self) -> None:
             """Closes the descriptors."""
 
@@ -57,9 +72,14 @@ LOWEST_FD = 10
 """Shell scripts use the descriptors below for their own purposes."""
 
 
+GONE = "adrt closed the wire: it has stopped, or is stopping this agent"
+
+
 class Wire:
     """Two descriptors to adrt."""
 
+    supervised = True
+    owned = False
     read = staticmethod(os.read)
     write = staticmethod(os.write)
 
@@ -81,6 +101,15 @@ class Wire:
 
     def expect_events(self) -> None:
         pass  # adrt knows by itself; only a stand-in without a descriptor does not
+
+    def await_others(self, change: int) -> None:
+        pass  # the same
+
+    def gone(self) -> str:
+        return GONE
+
+    def let_go(self) -> None:
+        pass  # it is this process's for life
 
     def close(self) -> None:
         for fd in (self.read_fd, self.write_fd):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from ._link import Patience, again
+from ._patience import Patience, again
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

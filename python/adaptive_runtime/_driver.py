@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from . import _link
-from ._link import Patience
+from ._patience import Patience, again
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Driver:
         pick: Callable[[Any], T],
     ) -> None:
         """Asks again, until the disk takes it or patience ends."""
-        request = _link.again(request)
+        request = again(request)
         error: BaseException | None = None
         while delay is not None:
             await asyncio.sleep(delay)

@@ -11,7 +11,6 @@ or loops. `Agent` and `Runtime` each have a driver of a few lines.
 from __future__ import annotations
 
 import os
-import time
 
 from . import _errors, _event_requests, _requests, _schema, _state, _wire
 from ._core import Core
@@ -135,15 +134,16 @@ class Link:
     def _closed(self) -> None:
         self._stop()
 
-    def say_if_lost(self) -> None:
-        """Tells why this process ends, if nobody has asked it to.
+    def raise_if_lost(self) -> None:
+        """Where adrt is the child and not the parent, its end is no reason to end, but an error."""
+        closed = self.core.closed
+        if closed is not None and not self.told_to_stop and not self.core.transport.supervised:
+            raise type(closed)(str(closed))
 
-        Where adrt is the child and not the parent, its end is no reason to
-        end, but an error.
-        """
+    def say_if_lost(self) -> None:
+        """Tells why this process ends, if nobody has asked it to."""
+        self.raise_if_lost()
         if self.core.closed is not None and not self.told_to_stop:
-            if not self.core.transport.supervised:
-                raise type(self.core.closed)(str(self.core.closed))
             try:
                 os.write(2, f"adaptive_runtime: {self.core.closed}; ending\n".encode())
             except OSError:
@@ -183,6 +183,8 @@ class Link:
         """Takes the answer to `initialize`, or to whichever of the two was heard."""
         answered = first if second is None or first.done else second
         self.core.forget(first)
+        if isinstance(answered.error, _errors.Disconnected):
+            raise self.core.transport.not_begun(answered.error)
         if answered.error is not None:
             raise answered.error
         reply = answered.result
@@ -299,44 +301,6 @@ def _tx_version(result: Any) -> int | None:
     return None
 
 
-# ------------------------------------------------------------ patience
-
-
-_WAITED_OUT = (_errors.StoreFailed, _errors.InboxFull)
-
-
-class Patience:
-    """How long and how often a refusing disk, or a full inbox, is asked again."""
-
-    FIRST_SECONDS = 0.1
-    LONGEST_SECONDS = 5.0
-
-    __slots__ = ("_delay", "_end", "_timeout")
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._end: float | None = None
-        self._delay = self.FIRST_SECONDS
-
-    def delay(self, error: BaseException) -> float | None:
-        """Seconds to wait before asking again; None if the error is to be raised."""
-        if not (isinstance(error, _WAITED_OUT) and error.retryable):
-            return None
-        now = time.monotonic()
-        if self._end is None:
-            self._end = now + self._timeout
-        if now >= self._end:
-            return None
-        delay = min(self._delay, self._end - now)
-        self._delay = min(self._delay * 2, self.LONGEST_SECONDS)
-        return delay
-
-
-def again(request: Request) -> Request:
-    """The request to ask again with: with a key, a repeat can't apply twice."""
-    return request.with_key("again-" + os.urandom(12).hex())
-
-
 # -------------------------------------------------------- where to go
 
 _wire_link: Link | None = None
@@ -345,13 +309,16 @@ default_store: MemoryStore | None = None
 
 
 def connect(backend: Backend, agent_id: str | None) -> Link:
-    """The link for a new client: over the wire, or to memory where that is asked for."""
+    """The link for a new client: over the wire, or to memory where that is asked for.
+
+    Where adrt has not started this process, over a wire to an adrt of its own.
+    """
     if backend is None and default_store is not None:
         backend = default_store
     if backend is None and _wire.found.wire is None and os.environ.get("ADRT") == "off":
         backend = "memory"
     if backend is None:
-        return _take_wire()
+        return _take_wire() or _attached(agent_id)
     from . import _memory
 
     if isinstance(backend, _memory.MemoryStore):
@@ -362,11 +329,25 @@ def connect(backend: Backend, agent_id: str | None) -> Link:
     return Link(_memory.MemoryStore().connect(agent_id), "")
 
 
-def _take_wire() -> Link:
+def _attached(agent_id: str | None) -> Link:
+    """To an adrt of our own."""
+    from . import _attach
+
+    attached = _attach.start(agent_id)
+    link = Link(attached, attached.token)
+    attached.on_forget = link.forked
+    return link
+
+
+def _take_wire() -> Link | None:
+    """The link over the wire that this process was started with, if it was."""
     global _wire_link
     wire = _wire.found.wire
     if wire is None:
-        raise _errors.NotConnected(_wire.why_not_connected())
+        why_not = _wire.why_not_connected()
+        if why_not:
+            raise _errors.NotConnected(why_not)
+        return None
     if _wire_link is None:
         _wire_link = Link(wire, _wire.found.token)
         _wire.found.on_forget = _wire_link.forked

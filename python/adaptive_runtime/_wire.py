@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from ._errors import AdrtError
+
     class Transport(Protocol):
         """Where the frames go to and come from."""
 
@@ -54,6 +56,9 @@ if TYPE_CHECKING:
 
         def gone(self) -> str:
             """Why nothing more will come, now that the other end is closed."""
+
+        def not_begun(self, error: AdrtError) -> AdrtError:
+            """What to raise if the other end was closed before it has said anything."""
 
         def let_go(self) -> None:
             """Lets go of the other side, and waits for it if it is a process of ours."""
@@ -107,6 +112,9 @@ class Wire:
 
     def gone(self) -> str:
         return GONE
+
+    def not_begun(self, error: AdrtError) -> AdrtError:
+        return error
 
     def let_go(self) -> None:
         pass  # it is this process's for life
@@ -201,7 +209,7 @@ def _forget() -> None:
 
 
 def why_not_connected() -> str:
-    """Why there is no wire here, and what to do."""
+    """Why there is no wire here, and what to do; "" where there never was to be one."""
     if found.why_not:
         return found.why_not
     if "ADRT_INCARNATION" in os.environ:
@@ -209,8 +217,4 @@ def why_not_connected() -> str:
             "this process is a child of a supervised agent, and only the agent itself speaks "
             "with adrt: hand results to it, by a queue or a return value"
         )
-    return (
-        "adrt did not start this process. Run it under adrt: adrt run -- python3 agent.py "
-        "(adrt comes with `pip install adaptive-runtime`). To keep everything in memory "
-        'instead, for a test, set ADRT=off or pass backend="memory"'
-    )
+    return ""

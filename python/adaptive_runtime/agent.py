@@ -19,6 +19,7 @@ import time
 from . import _event_requests, _link, _requests, _schema
 from ._agent_engines import AgentEngines
 from ._errors import Disconnected
+from ._patience import Patience, again
 from ._results import Checkpoint
 from ._retry import RetryPolicy
 from ._stop import EXIT_CODE, Terminator
@@ -199,7 +200,7 @@ class Agent(AgentEngines):
         """Whether adrt wants this agent to end. Whoever asks, ends it by themselves."""
         self._ends_itself = True
         self._core.pump()
-        self._link.say_if_lost()
+        self._link.raise_if_lost()
         return self._link.stopping
 
     def sleep(self, seconds: float) -> bool:
@@ -212,6 +213,7 @@ class Agent(AgentEngines):
             self._core.idle(left)
             self.environment.tell()
         self._heed()
+        self._link.raise_if_lost()
         return self._link.stopping
 
     def heartbeat(
@@ -282,7 +284,7 @@ class Agent(AgentEngines):
         return result
 
     def _core_call(self, request: Request) -> Any:
-        patience = _link.Patience(self.store_timeout)
+        patience = Patience(self.store_timeout)
         while True:
             try:
                 call = self._answered(request)
@@ -296,7 +298,7 @@ class Agent(AgentEngines):
             if delay is None or self._link.stopping:
                 raise call.error
             self.sleep(delay)
-            request = _link.again(request)
+            request = again(request)
 
     def _answered(self, request: Request) -> Any:
         at_home = _thread.get_ident() == self._home

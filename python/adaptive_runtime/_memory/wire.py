@@ -89,6 +89,9 @@ class Connection:
     def gone(self) -> str:
         return "the memory store is never gone"
 
+    def not_begun(self, error: AdrtError) -> AdrtError:
+        return error
+
     def let_go(self) -> None:
         pass
 

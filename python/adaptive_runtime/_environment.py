@@ -176,7 +176,9 @@ class RuntimeEnvironment(Environment):
         That is: not within `timeout` seconds, or not before adrt wants the agent to end.
         """
         calmer = Calmer(self._runtime._link, level)
-        await self._runtime._driver.until(calmer, timeout)
+        driver = self._runtime._driver
+        driver.core.pump()
+        await driver.until(calmer, timeout)
         return calmer.below
 
     def _changed(self) -> None:

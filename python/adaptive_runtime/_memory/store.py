@@ -182,11 +182,6 @@ class MemoryStore:
                 self.reviews.settle(number, "expired")
                 self._resolved(number)
 
-    def next_due(self, types: list[str] | None) -> float | None:
-        """When something is to be done without anybody asking."""
-        times = (self.timers.next_due(), self.reviews.next_due(), self.inbox.next_due(types))
-        return min((time for time in times if time is not None), default=None)
-
     def read(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Answers a request that changes nothing."""
         if method not in READS:

@@ -118,12 +118,15 @@ class Connection:
         return None if due is None else max(0.0, due - self._store.clock.now())
 
     def _next_due(self) -> float | None:
-        if not self._live or self._subscription is None or self._ending:
+        store, wanted = self._store, self._subscription
+        if not self._live or self._ending:
             return None
-        free = self._store.inbox.held < self._subscription["credit"]
-        if free:
-            return self._store.next_due(self._subscription.get("types"))
-        return self._store.timers.next_due()
+        times = [store.reviews.next_due()]
+        if wanted is not None:
+            times.append(store.timers.next_due())
+            if store.inbox.held < wanted["credit"]:
+                times.append(store.inbox.next_due(wanted.get("types")))
+        return min((time for time in times if time is not None), default=None)
 
     @property
     def _live(self) -> bool:

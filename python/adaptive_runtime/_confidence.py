@@ -17,6 +17,7 @@ forgets with the process.
 from __future__ import annotations
 
 import math
+import struct
 import time
 
 from . import _context
@@ -107,7 +108,7 @@ class ConfidenceEngine:
         self._calls += 1
         return Confidence(
             {
-                "call_id": f"{self._calls}:{risk}:{q!r}:{ANY if context is None else context}",
+                "call_id": _call_id(risk, q, self._calls, context),
                 "final": final,
                 "base": base,
                 "context_adjustment": caution,
@@ -132,17 +133,16 @@ class ConfidenceEngine:
         now = self._clock()
         if call_id is not None:
             risk, q, context = _read_call(call_id)
-            logit_q = _logit(q)
         else:
             if confidence is None or context_risk is None:
                 raise InvalidParams("an outcome has a call_id, or a confidence and a context_risk")
             risk = _context.risk_named(context_risk, "context_risk")
             told = _clamp(_context.number(float(confidence), "confidence", 1.0), LEAST, MOST)
             a, b, _ = self.serving(context, risk).aged(now)
-            logit_q = (_logit(told) - b) / a
+            q = _clamp(_sigmoid((_logit(told) - b) / a), LEAST, MOST)
         for name in {ANY if context is None else context, ANY}:
             cell = self.cells.get((name, risk), Cell())
-            self.cells[name, risk] = cell.learn(logit_q, success, now)
+            self.cells[name, risk] = cell.learn(_logit(_clamp(q, LEAST, MOST)), success, now)
 
     def serving(self, context: str | None, risk: str) -> Cell:
         """What calculates: of the context if it has seen enough, else of the risk."""
@@ -186,12 +186,21 @@ def _evidence(signals: Mapping[str, float]) -> float:
     return total / weights if weights else UNKNOWN
 
 
+def _call_id(risk: str, q: float, number: int, context: str | None) -> str:
+    """All that an outcome needs: nothing is kept of a call."""
+    return f"c1.{risk}.{struct.pack('>d', q).hex()}.{number:016x}.{context or ''}"
+
+
 def _read_call(call_id: str) -> tuple[str, float, str | None]:
     try:
-        _, risk, q, context = call_id.split(":", 3)
-        return _context.risk_named(risk), float(q), None if context == ANY else context
-    except (AttributeError, ValueError):
-        raise InvalidParams(f"{call_id!r} is no call_id of calculate()") from None
+        version, risk, bits, number, context = call_id.split(".", 4)
+        [q] = struct.unpack(">d", bytes.fromhex(bits))
+        int(number, 16)
+        if version == "c1" and 0 < q < 1:
+            return _context.risk_named(risk), q, context or None
+    except (AttributeError, ValueError, struct.error, InvalidParams):
+        pass
+    raise InvalidParams(f"{call_id!r} is no call_id of calculate()", data={"member": "call_id"})
 
 
 def _clamp(value: float, least: float, most: float) -> float:

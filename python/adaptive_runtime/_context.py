@@ -74,6 +74,7 @@ class ContextEngine:
         for name, weight, one, _ in SIGNALS:
             if name in signals:
                 pressure += weight * min(signals[name] / one, 1.0)
+        pressure = min(pressure, 1.0)  # the sum of all weights is 1, but for the last bit
         severity = signals.get("severity", 0.0)
         risk = max(_class(pressure, _BY_PRESSURE), _class(severity, _BY_SEVERITY), key=RISKS.index)
         tags = [f"risk:{risk}", f"event:{kind}"]
@@ -117,7 +118,7 @@ def number(value: Any, name: str, most: float | None) -> float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             found = float(value)
             if 0 <= found < float("inf") and (most is None or found <= most):
-                return found
+                return abs(found)  # -0.0 is 0
     except OverflowError:
         pass
     raise InvalidParams(f"{name} is a number {bounds}, not {value!r}", data={"member": name})

@@ -55,6 +55,7 @@ class DecisionEngine:
     ) -> Decision:
         """What to do about an event. `rules` are tried before all others."""
         _context.event_type(event)
+        _context.read_signals(event)  # they play no part, but one that is none is a mistake
         risk = _context.risk_named(risk)
         sure = _context.number(plain(confidence), "confidence", 1.0)
         rule, name = self._choose(_rules.rules(rules, "rules"), context, risk, sure)

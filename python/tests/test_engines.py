@@ -225,6 +225,11 @@ class Confidences(unittest.TestCase):
         self.now = 0.0  # a clock that goes back makes nothing younger
         self.assertEqual(self.engine.calculate(OVERLOAD, "high").decay_factor, 1)
 
+    def test_a_call_id_carries_all(self):
+        call = self.engine.calculate({"severity": 0.5}, "low", "a.b c")
+        self.assertEqual(call.call_id, "c1.low.3fe0000000000000.0000000000000001.a.b c")
+        ConfidenceEngine().record_outcome(True, call_id=call.call_id)  # whoever gave it out
+
     def test_asking_changes_nothing(self):
         self.engine.record_outcome(True, 0.6, "high")
         first = self.final()
@@ -240,6 +245,9 @@ class Confidences(unittest.TestCase):
             {"success": True, "confidence": 1.5, "context_risk": "low"},
             {"success": True, "confidence": 0.5, "context_risk": "lowest"},
             {"success": True, "call_id": "x"},
+            {"success": True, "call_id": "c1.high.3fe0.0000000000000001."},
+            {"success": True, "call_id": "c1.fatal.3fe0000000000000.0000000000000001."},
+            {"success": True, "call_id": "c1.high.3ff0000000000000.0000000000000001."},
             {"success": True, "call_id": 5},
         ):
             self.assertRaises(InvalidParams, self.engine.record_outcome, **arguments)
@@ -363,6 +371,8 @@ class Decisions(unittest.TestCase):
             self.assertRaises(InvalidParams, self.decide, *arguments)
         self.assertRaises(InvalidParams, DecisionEngine().decide, {}, "c", "low", 0.5)
         self.assertRaises(InvalidParams, self.decide, "c", "low", 0.5, environment="wet")
+        wet = {"type": "x", "cpu": "wet"}
+        self.assertRaises(InvalidParams, DecisionEngine().decide, wet, "c", "low", 0.5)
 
     def test_a_confidence_as_it_comes_from_calculate(self):
         sure = ConfidenceEngine().calculate(OVERLOAD, "high")

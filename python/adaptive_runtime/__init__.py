@@ -5,7 +5,8 @@
 starts agent.py, keeps what it acknowledged, and starts it again after a crash.
 `Agent` is for ordinary programs, `Runtime` for those on asyncio. Importing
 this takes the wire to adrt off stdin and stdout, so that print() is free to
-be used; in a process adrt didn't start, importing does nothing.
+be used; in a process adrt didn't start, importing does nothing, and a client
+starts an adrt of its own (`_attach`) unless told to stay in memory.
 """
 
 from __future__ import annotations

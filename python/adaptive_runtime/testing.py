@@ -18,6 +18,10 @@
         assert adrt.events[0].status == "acked"
 
 An agent that goes over `events()` is told to end when there are none left.
+One that waits for a person (`review()`) and is answered by nobody is ended, too,
+by SystemExit; `approve` and start it again, or say beforehand who answers:
+`adrt.on_review(lambda review: adrt.approve(review.id))`.
+
 Time is the test's: events that come back later (after a nack, a `delay=`, a
 `park(after=)`) come at once, and timers go off when `adrt.advance` says so.
 

@@ -68,7 +68,7 @@ class Environment:
 
     @property
     def signals(self) -> dict[str, Any]:
-        """What it is made of: `cpu`, `memory`, `psi`, `temperature`, `disk`, as far as there are."""
+        """`cpu`, `memory`, `psi`, `temperature` and `disk`; None for what the machine hasn't got."""
         return dict(self._readings().signals)
 
     def on_change(self, handler: H) -> H:

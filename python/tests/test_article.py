@@ -5,10 +5,9 @@ that the page has lost. Run in three places: alone in memory, with a stand-in
 for adrt, and with the real one, above and below the program.
 """
 
-import os
+import json
 import subprocess
 import sys
-import textwrap
 import unittest
 
 from adaptive_runtime._memory import MemoryStore
@@ -162,6 +161,33 @@ class WithAStandIn(unittest.TestCase):
         with FakeAdrt(SNIPPETS) as agent:
             agent.run()
             self.assertEqual((agent.code, agent.stdout), (0, "all of it\n"), agent.told())
+
+
+class UnderAdrt(RealAdrt):
+    def test_the_program(self):
+        command = self.script(MONITOR, "monitor.py")
+        for times in (1, 2):
+            out, err = self.run_to_end(*command, name="prod-monitor")
+            self.assertEqual(out, PRINTED, err)
+            self.assertNotIn("Traceback", err)
+            listed = json.loads(self.adrt("events", "list", "prod-monitor", "--json"))
+            self.assertEqual(len(listed), 5 * times)
+            checkpoints = json.loads(self.adrt("checkpoints", "list", "prod-monitor", "--json"))
+            self.assertGreaterEqual(len(checkpoints), times)
+
+    def test_the_program_alone(self):
+        command = self.script(MONITOR, "monitor.py")
+        for times in (1, 2):
+            out, err = self.run_alone(*command)
+            self.assertEqual((out, err), (PRINTED, ""))
+            listed = json.loads(self.adrt("events", "list", "prod-monitor", "--json"))
+            self.assertEqual(len(listed), 5 * times)
+
+    def test_the_snippets(self):
+        command = self.script(SNIPPETS, "snippets.py")
+        out, _ = self.run_to_end(*command, name="snippets")
+        self.assertEqual(out, "all of it\n")
+        self.assertEqual(self.run_alone(*command), ("all of it\n", ""))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import time
 import unittest
 
 from fake_adrt import PACKAGE, PATIENCE, clean_environment
+from real_adrt import ADRT, SEED, RealAdrt
 
 BOTH = """
     import asyncio, os, sys
@@ -346,6 +347,130 @@ class Attaching(unittest.TestCase):
             asyncio.run(with_runtime(body))
             """
         )
+
+
+class ForReal(RealAdrt):
+    """With the real adrt."""
+
+    COUNT = """
+        from adaptive_runtime import Agent
+        with Agent("counter") as agent:
+            agent.append("runs", agent.start_info.incarnation)
+            print(len(agent.state["runs"]), flush=True)
+    """
+
+    def test_it_is_the_same_agent_below_and_above(self):
+        command = self.script(self.COUNT, "counter.py")
+        for number in range(1, 7):
+            if number % 2:
+                self.assertEqual(self.run_alone(*command), (f"{number}\n", ""))
+            else:
+                out, _ = self.run_to_end(*command, name="counter")
+                self.assertEqual(out, f"{number}\n")
+            # It has let go of it by now.
+            self.assertEqual(len(self.state("counter")["runs"]), number)
+        self.adrt("state", "patch", "counter", '{"more": 1}')
+
+    def test_one_process_at_a_time(self):
+        holder = self.start_alone(
+            *self.script(
+                """
+                from adaptive_runtime import Agent
+                with Agent("counter") as agent:
+                    print("up", flush=True)
+                    agent.sleep(3600)
+                """
+            )
+        )
+        self.assertEqual(holder.stdout.readline(), "up\n")
+        _, err = self.run_alone(*self.script(self.COUNT, "counter.py"), code=1)
+        self.assertIn("another process has this agent", err)
+        # The operator reaches it all the same.
+        self.adrt("state", "patch", "counter", '{"told": true}')
+        self.assertEqual(self.state("counter"), {"told": True})
+        holder.send_signal(signal.SIGINT)
+        _, err = holder.communicate(timeout=PATIENCE)
+        self.assertIn("KeyboardInterrupt", err)
+        self.run_alone(*self.script(self.COUNT, "counter.py"))
+
+    def test_nothing_acknowledged_is_lost(self):
+        command = self.script(
+            """
+            import os, sys
+            from adaptive_runtime import Agent
+            agent = Agent("counter")
+            n = agent.state.get("n", 0)
+            while True:
+                n += 1
+                agent.patch({"n": n})
+                os.write(1, b"%d\\n" % n)
+            """
+        )
+        acknowledged = 0
+        for kill in range(6):
+            process = self.start_alone(*command)
+            for _ in range(20):
+                acknowledged = int(process.stdout.readline())
+            if kill % 2:
+                process.kill()
+            else:
+                self.kill_child_of(process)  # adrt attach
+            acknowledged = int((process.communicate()[0].split() or [acknowledged])[-1])
+            self.wait_until_free("counter")
+            self.assertGreaterEqual(self.state("counter")["n"], acknowledged, f"seed {SEED}")
+
+    def test_adrt_is_killed(self):
+        process = self.start_alone(
+            *self.script(
+                """
+                from adaptive_runtime import Agent, Disconnected
+                agent = Agent("counter")
+                agent.patch({"n": 1})
+                print("up", flush=True)
+                try: agent.sleep(3600)
+                except Disconnected as error: print(error)
+                """
+            )
+        )
+        self.assertEqual(process.stdout.readline(), "up\n")
+        self.kill_child_of(process)
+        out, err = process.communicate(timeout=PATIENCE)
+        told = "adrt attach -n counter is gone (killed by SIGKILL)\n"
+        self.assertEqual((process.returncode, out, err), (0, told, ""))
+
+    def test_events_steps_and_engines(self):
+        self.run_alone(
+            *self.script(
+                """
+                import asyncio
+                from adaptive_runtime import Runtime
+                async def main():
+                    async with Runtime("worker") as runtime:
+                        for n in range(3):
+                            await runtime.emit({"type": "order", "n": n})
+                        async for event in runtime.events(["order"]):
+                            async with event:
+                                paid = await event.step("pay", lambda n: n * 2, event["n"])
+                                await runtime.append("paid", paid)
+                                assert (await event.process()).action == "monitor_and_wait"
+                            if event["n"] == 2:
+                                break
+                asyncio.run(main())
+                """
+            )
+        )
+        self.assertEqual(self.state("worker")["paid"], [0, 2, 4])
+
+    def wait_until_free(self, name):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            done = subprocess.run(
+                [ADRT, "state", "patch", name, "{}"],
+                env=self.environment(), capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode == 0:
+                return
+        self.fail(done.stderr)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,9 @@ fn processor_time(pid: i32) -> io::Result<f64> {
 
 fn run() -> io::Result<()> {
     let lab = Lab::new()?;
-    let (run, _agent) = lab.start_agent("bench", &[], "patch", &[])?;
+    // With all that usually goes on.
+    let every = ["--sensors-every", "5s"];
+    let (run, _agent) = lab.start_agent("bench", &every, "patch", &[])?;
     let link = lab.link("bare")?;
     let mut command = lab.bare(own_path()?.as_ref());
     command.arg("--bare").arg(&link.path).arg(lab.path("bare.db")).stderr(Stdio::null());

@@ -14,7 +14,8 @@
 //!                                        │ signals   │        │
 //!                                        │ systemd   │     settings
 //!                                        │ output    │
-//!                                        └ feed ─────┘
+//!                                        │ feed      │
+//!                                        └ sensors ──┘
 //! ```
 //!
 //! - [`clock`]: two kinds of time, and the only place that reads them;
@@ -22,8 +23,8 @@
 //! - [`engines`]: what is computed. [`protocol`]: what is said on the wire.
 //! - [`supervisor`]: what is decided. A synchronous state machine over data:
 //!   inputs in, effects out, no clock, no file, no thread.
-//! - [`store`], [`process`], [`signals`], [`systemd`], [`output`], [`feed`]: the edges.
-//!   They do things, decide nothing, and don't know each other.
+//! - [`store`], [`process`], [`signals`], [`systemd`], [`output`], [`feed`], [`sensors`]:
+//!   the edges. They do things, decide nothing, and don't know each other.
 //! - [`runtime`]: one loop that joins the machine to the edges.
 //! - [`cli`]: one file a command.
 //!
@@ -47,6 +48,7 @@ pub mod output;
 pub mod process;
 pub mod protocol;
 pub mod runtime;
+pub mod sensors;
 pub mod settings;
 pub mod signals;
 pub mod store;

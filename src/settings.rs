@@ -80,6 +80,11 @@ pub struct Settings {
     /// Keep everything in memory.
     pub ephemeral: bool,
 
+    /// How often the machine's sensors are looked at; not zero. `None`: never.
+    pub sensors_every: Option<Duration>,
+    /// Where `proc` and `sys` are that they are read from.
+    pub sensors_root: PathBuf,
+
     /// Tell more on stderr.
     pub verbose: bool,
 }

@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("systemd", &[]),
     ("output", &["clock"]),
     ("feed", &["supervisor"]),
+    ("sensors", &["clock", "engines"]),
     (
         "runtime",
         &[
@@ -38,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "systemd",
             "output",
             "feed",
+            "sensors",
             "settings",
         ],
     ),
@@ -50,6 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "protocol",
             "supervisor",
             "store",
+            "sensors",
             "output",
             "settings",
             "runtime",

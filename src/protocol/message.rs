@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::error::{Kind, WireError};
-use super::work::{self, Look, Subscription, WorkWrite};
+use super::work::{self, Assess, Look, Subscription, WorkWrite};
 use crate::engines::state::Format;
 
 /// A decoded request, owned: it may have to run a second time after a failed
@@ -34,6 +34,8 @@ pub enum Request {
     Write(Write),
     /// Reads about work.
     Look(Look),
+    /// Asks the engines.
+    Assess(Assess),
     /// From now on it wants these events.
     Subscribe(Subscription),
     /// Hands the next event out to whoever asks (operator).
@@ -71,6 +73,8 @@ pub enum Request {
     Log(LogLine),
     /// What is going on (operator).
     Status,
+    /// Read the rules file again (operator).
+    Reload,
     /// End the run (operator).
     Stop,
     /// Start the agent anew (operator).
@@ -283,10 +287,12 @@ pub fn decode(method: &str, params: Option<&str>, caller: Caller) -> Result<Requ
             Ok(Request::HistoryForget { path: params_of::<GetParams>(text)?.path })
         }
         "status" if !agent => no_params(text, Request::Status),
+        "reload" if !agent => no_params(text, Request::Reload),
         "stop" if !agent => no_params(text, Request::Stop),
         "restart" if !agent => no_params(text, Request::Restart),
         _ => write(method, text, caller)
             .or_else(|| work::look(method, text).map(|look| look.map(Request::Look)))
+            .or_else(|| work::assess(method, text).map(|asked| asked.map(Request::Assess)))
             .unwrap_or_else(|| {
                 let method = shortened(method);
                 let what = format!("there is no method {method:?}; adrt-protocol(7) lists them");

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use params::{event, event_line};
-pub(super) use params::{look, write_op};
+pub(super) use params::{assess, look, write_op};
 
 use crate::clock::Wall;
+use crate::engines::context::{Risk, Signals};
+use crate::engines::decision::Rule;
 use crate::engines::state::Format;
 
 /// An event, with what adrt looks into.
@@ -227,8 +229,116 @@ pub struct ReviewResolve {
     pub note: Option<Arc<str>>,
 }
 
+/// `event.process`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Process {
+    /// One that comes with the request.
+    Event(EventText, Signals),
+    /// One that was delivered.
+    Delivered(u64),
+}
+
+/// `decision.decide`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decide {
+    /// What has happened.
+    pub event: EventText,
+    /// The kind of trouble.
+    pub context: Arc<str>,
+    /// The risk.
+    pub risk: Risk,
+    /// The probability that acting is right.
+    pub confidence: f64,
+    /// Rules that are tried before all others.
+    pub rules: Vec<Rule>,
+}
+
+/// `confidence.record_outcome`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// It went well.
+    pub success: bool,
+    /// What did.
+    pub of: OutcomeOf,
+}
+
+/// What an outcome is of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutcomeOf {
+    /// Of what was done on a calculated confidence.
+    Call(Call),
+    /// Of a decision.
+    Decision(u64),
+    /// Of something that was done with that confidence.
+    Stated {
+        /// The confidence.
+        confidence: f64,
+        /// The risk.
+        risk: Risk,
+        /// The kind of trouble, if it is known.
+        context: Option<Arc<str>>,
+    },
+}
+
+/// What a `call_id` stands for: calculating writes nothing, so the name of a
+/// calculation carries all that its outcome needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Tells it from others that are alike.
+    pub number: u64,
+    /// The risk.
+    pub risk: Risk,
+    /// The evidence.
+    pub q: f64,
+    /// The kind of trouble, if it was given.
+    pub context: Option<Arc<str>>,
+}
+
+impl Call {
+    /// As text: `c1.RISK.Q.NUMBER.CONTEXT`, the numbers in hexadecimal, the
+    /// context last since it may have any character.
+    pub fn id(&self) -> String {
+        let Self { number, risk, q, context } = self;
+        let context = context.as_deref().unwrap_or_default();
+        format!("c1.{}.{:016x}.{number:016x}.{context}", risk.as_str(), q.to_bits())
+    }
+
+    /// Reads [`Call::id`].
+    pub fn from_id(id: &str) -> Option<Self> {
+        let mut parts = id.strip_prefix("c1.")?.splitn(4, '.');
+        let risk = Risk::from_name(parts.next()?)?;
+        let bits = |text: &str| u64::from_str_radix(text, 16).ok();
+        let q = f64::from_bits(bits(parts.next()?)?);
+        let number = bits(parts.next()?)?;
+        let context = parts.next().filter(|context| !context.is_empty());
+        let context = context.map(Into::into);
+        (q > 0.0 && q < 1.0).then_some(Self { number, risk, q, context })
+    }
+}
+
+/// A question that the engines answer from what is in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Assess {
+    /// `context.analyze`.
+    Analyze {
+        /// The event's type.
+        kind: Arc<str>,
+        /// Its signals.
+        signals: Signals,
+    },
+    /// `confidence.calculate`.
+    Calculate {
+        /// The event's signals.
+        signals: Signals,
+        /// The risk.
+        risk: Risk,
+        /// The kind of trouble, if it is known.
+        context: Option<Arc<str>>,
+    },
+}
+
 /// A step of a [`super::message::Write`] that is about work.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum WorkWrite {
     /// `event.emit`.
     Emit(Box<Emit>),
@@ -267,6 +377,12 @@ pub enum WorkWrite {
     ReviewRequest(Box<ReviewRequest>),
     /// `review.resolve` (operator).
     ReviewResolve(Box<ReviewResolve>),
+    /// `event.process`.
+    Process(Box<Process>),
+    /// `decision.decide`.
+    Decide(Box<Decide>),
+    /// `confidence.record_outcome`.
+    Outcome(Box<Outcome>),
     /// `event.retry` (operator): dead letters get another chance.
     Retry {
         /// Which.

@@ -20,10 +20,13 @@ use crate::feed::Feed;
 use crate::output::Sink;
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
+use crate::sensors::Sensors;
 use crate::signals::Signals;
 use crate::store::open::Store;
 use crate::store::writer::{Report, Writer};
-use crate::supervisor::io::{Boot, Effect, Incarnation, Input, SourceBatch, SpawnFailure, Verdict};
+use crate::supervisor::io::{
+    Boot, Effect, Incarnation, Input, Sample, SourceBatch, SpawnFailure, Verdict,
+};
 use crate::supervisor::machine::Machine;
 use crate::systemd::Notifier;
 
@@ -31,6 +34,9 @@ use crate::systemd::Notifier;
 const WATCHDOG_SHARE: u32 = 2;
 /// Turns of the loop that the last answers to operators get.
 const LAST_TURNS: usize = 16;
+/// How long the first look at the sensors is waited for, once the agent is on
+/// its way: it began before that, and takes microseconds.
+const FIRST_LOOK_PATIENCE: Duration = Duration::from_millis(1);
 /// How long the last words to the service manager may take.
 const NOTIFY_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -60,6 +66,8 @@ pub struct Parts {
     pub command: Template,
     /// Lines of `--events`.
     pub feed: Option<Feed>,
+    /// The machine's sensors.
+    pub sensors: Option<Sensors>,
     /// Where other agents are.
     pub state_dir: PathBuf,
     /// The budget of a database.
@@ -92,6 +100,7 @@ pub struct Driver {
     pub(super) stderr: Sink,
     pub(super) command: Template,
     pub(super) feed: Option<Feed>,
+    pub(super) sensors: Option<Sensors>,
     pub(super) post_office: PostOffice,
     pub(super) posted: mpsc::UnboundedReceiver<post::Report>,
     pub(super) max_frame: usize,
@@ -114,6 +123,7 @@ enum Event {
     Spawned(SpawnReport),
     Operator(control::Event),
     Lines(SourceBatch),
+    Sample(Sample),
     Posted(post::Report),
     WireReadable,
     StdinWritable,
@@ -158,6 +168,7 @@ impl Driver {
             stderr: parts.stderr,
             command: parts.command,
             feed: parts.feed,
+            sensors: parts.sensors,
             post_office: PostOffice::new(parts.state_dir, parts.max_db, posted_sender),
             posted,
             max_frame: parts.max_frame,
@@ -176,6 +187,10 @@ impl Driver {
         let mut effects = Vec::new();
         self.machine.start(clock::now(), &self.boot, &mut effects);
         self.carry_out(&mut effects, &[]);
+        let first = self.sensors.as_ref().and_then(|s| s.first(FIRST_LOOK_PATIENCE));
+        if let Some(sample) = first {
+            self.handle(Input::Sample(sample));
+        }
         loop {
             self.take_lines();
             self.finish_draining();
@@ -223,6 +238,7 @@ impl Driver {
             Some(report) = self.spawned.recv() => Event::Spawned(report),
             event = sources::operator(self.control.as_mut()) => Event::Operator(event),
             batch = sources::lines(feed) => Event::Lines(batch),
+            sample = sources::sample(self.sensors.as_ref()) => Event::Sample(sample),
             Some(report) = self.posted.recv() => Event::Posted(report),
             () = sources::readable(wire) => Event::WireReadable,
             () = sources::writable(stdin) => Event::StdinWritable,
@@ -248,6 +264,7 @@ impl Driver {
                 self.handle(Input::OperatorGone { conn });
             }
             Event::Lines(batch) => self.handle(Input::Source(batch)),
+            Event::Sample(sample) => self.handle(Input::Sample(sample)),
             Event::Posted((id, outcome)) => self.handle(Input::Posted { id, outcome }),
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),

@@ -34,6 +34,7 @@ impl Driver {
                         control.answer(conn, bytes);
                     }
                 }
+                Effect::Reload => {}
                 Effect::Post(row) => self.post_office.send(row),
                 Effect::Notify(notice) => self.notify(&notice),
                 Effect::Log { level, message, from_agent } => self.log(level, &message, from_agent),

@@ -7,6 +7,7 @@
 //! lasts.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock;
@@ -111,6 +112,7 @@ fn carry_out(
                 | Effect::CloseStdin { .. }
                 | Effect::Signal { .. }
                 | Effect::Post(_)
+                | Effect::Reload
                 | Effect::Exit(_) => {}
             }
         }
@@ -153,6 +155,8 @@ fn setup(home: &Home, max_db: u64, max_state: usize) -> Setup {
         events: machine::EventPolicy::default(),
         on_crash_loop: machine::OnCrashLoop::default(),
         checkpoint_every: None,
+        decisions: Arc::default(),
+        rules_file: false,
         time_zone: clock::time_zone(),
         seed: seed(),
     }

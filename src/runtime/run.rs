@@ -9,6 +9,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::{self, Bound};
@@ -22,6 +23,7 @@ use crate::output::Sink;
 use crate::process::reap::{self, Reaper};
 use crate::process::spawn::{self, Spawner};
 use crate::process::sweep;
+use crate::sensors::{Sensors, Sources};
 use crate::settings::{self, Settings};
 use crate::signals::Signals;
 use crate::store::failure::OpenError;
@@ -107,6 +109,8 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
         return Ok(verdict);
     }
     let held = if settings.ephemeral { None } else { Some(hold(settings, &home)?) };
+    // They have looked by the time the agent asks.
+    let sensors = sensors(settings);
     let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
     same_script(settings, &boot)?;
     let signals = Signals::install().map_err(system("signal handlers"))?;
@@ -115,7 +119,7 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
         sweep::kill_orphan_group(orphan);
     }
     let (_lock, control) = held.unzip();
-    drive(parts(settings, &home, control, store, boot, signals)?)
+    drive(parts(settings, &home, control, store, boot, signals, sensors)?)
 }
 
 /// A command that can't be executed, before anything is made for it: a slip of
@@ -165,11 +169,17 @@ fn parts(
     store: Store,
     boot: Boot,
     signals: Signals,
+    sensors: io::Result<Option<Sensors>>,
 ) -> Result<Parts, RunError> {
     let stderr = Sink::stderr().map_err(system("output thread"))?;
     let client = settings.python_client.then(|| python_client::install(settings, home));
     let client = client.transpose().unwrap_or_else(|e| {
         stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
+        None
+    });
+    // An agent that is not told of the machine runs all the same.
+    let sensors = sensors.unwrap_or_else(|e| {
+        stderr.line(&format!("adrt: the machine's sensors are not read: {e}"));
         None
     });
     let feed = feed(settings, &boot, &stderr).map_err(system("thread for events"))?;
@@ -188,6 +198,7 @@ fn parts(
         command: Template::new(settings, control.as_ref().map(Bound::path), client),
         control,
         feed,
+        sensors,
         state_dir: settings.state_dir.clone(),
         max_db: settings.max_db,
         max_frame: settings.max_frame,
@@ -215,6 +226,14 @@ fn feed(settings: &Settings, boot: &Boot, stderr: &Sink) -> io::Result<Option<Fe
         }
     };
     Feed::start(source, position, settings.max_frame, Box::new(log)).map(Some)
+}
+
+/// Looks at the machine from now on, if it is to be looked at.
+fn sensors(settings: &Settings) -> io::Result<Option<Sensors>> {
+    let Some(every) = settings.sensors_every else { return Ok(None) };
+    // What is kept in memory fills no disk.
+    let disk = (!settings.ephemeral).then(|| settings.state_dir.join(&settings.agent));
+    Sensors::start(Sources { root: settings.sensors_root.clone(), disk }, every).map(Some)
 }
 
 fn setup(settings: &Settings) -> Result<Setup, RunError> {
@@ -246,6 +265,8 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
             settings::OnCrashLoop::Stop => OnCrashLoop::Stop,
         },
         checkpoint_every: settings.checkpoint_every,
+        decisions: Arc::default(),
+        rules_file: false,
         time_zone: clock::time_zone(),
         seed: u64::from_ne_bytes(seed),
     })

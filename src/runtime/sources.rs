@@ -11,7 +11,8 @@ use super::control::{Control, Event};
 use super::stdin_queue::StdinQueue;
 use crate::feed::Feed;
 use crate::output::TextPipe;
-use crate::supervisor::io::SourceBatch;
+use crate::sensors::Sensors;
+use crate::supervisor::io::{Sample, SourceBatch};
 
 /// The next request of an operator.
 pub async fn operator(control: Option<&mut Control>) -> Event {
@@ -30,6 +31,14 @@ pub async fn lines(feed: Option<&mut Feed>) -> SourceBatch {
     }
     // There is no source, or it has ended.
     pending().await
+}
+
+/// The next look at the sensors.
+pub async fn sample(sensors: Option<&Sensors>) -> Sample {
+    match sensors {
+        Some(sensors) => sensors.next().await,
+        None => pending().await,
+    }
 }
 
 /// The wire has something, or its end.

@@ -264,6 +264,11 @@ fn weight_of_work(op: &WorkOp) -> usize {
         | WorkOp::FetchPosts { .. }
         | WorkOp::LookAgent { .. }
         | WorkOp::Review(_)
-        | WorkOp::LookReview(_) => 0,
+        | WorkOp::LookReview(_)
+        | WorkOp::Decision(_)
+        | WorkOp::LookDecision(_)
+        | WorkOp::Policy(_)
+        | WorkOp::Calibration(_)
+        | WorkOp::DropCalibration { .. } => 0,
     }
 }

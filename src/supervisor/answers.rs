@@ -44,7 +44,7 @@ impl Machine {
             answers: Vec::new(),
             after: None,
             before,
-            key: applied.key,
+            keys: applied.keys,
             barrier: applied.barrier,
             ids: applied.ids,
             follow: applied.follow,
@@ -62,6 +62,7 @@ impl Machine {
             Work::Answered(body) => return Ok(Applied::answer(body.clone())),
             Work::Request(Request::Initialize(initialize)) => {
                 self.subscribe(origin, initialize.events.as_ref(), initialize.checkpoint_every);
+                self.greet_with_environment(origin);
                 return Ok(Applied::answer(Body::Text(self.greeting(initialize))));
             }
             Work::Request(Request::Subscribe(wanted)) => {
@@ -95,6 +96,7 @@ impl Machine {
                     }
                 }
                 Request::Look(look) => Ok(apply::look(look)),
+                Request::Assess(asked) => Ok(apply::assess(&book.doc, asked, &context)),
                 Request::CheckpointList { limit } => Ok(apply::list(*limit)),
                 Request::CheckpointRestore(restore) => apply::restore(book, restore, &context),
                 Request::CheckpointPrune { keep, all } => apply::prune(*keep, *all),
@@ -108,6 +110,7 @@ impl Machine {
                 | Request::Heartbeat(_)
                 | Request::Log(_)
                 | Request::Status
+                | Request::Reload
                 | Request::Stop
                 | Request::Restart => {
                     Err(WireError::new(Kind::Internal, "this request takes no turn"))
@@ -135,6 +138,8 @@ impl Machine {
             events: self.setup.events,
             checkpoint_every: self.setup.checkpoint_every.or(wanted),
             inbox_full: self.inbox_is_full(),
+            judgement: self.judgement.clone(),
+            environment: self.environment.level(),
             time_zone: self.time_zone.clone(),
             seed: self.names.u64(..),
         }
@@ -157,6 +162,7 @@ impl Machine {
                 doc: &book.doc,
                 checkpoint: book.last_checkpoint(),
                 agenda: &book.doc.agenda,
+                environment: self.environment.to_json(),
                 max_frame: self.setup.max_frame,
                 max_state: self.setup.max_state,
                 max_inflight: self.setup.max_inflight,
@@ -198,6 +204,7 @@ impl Machine {
         self.note_own(&flight, &answers);
         self.note_greeting(&flight);
         self.answer_body(&flight.origin, flight.body, &answers);
+        self.catch_up_environment(&flight.work);
         self.follow_up(flight.follow);
         if flight.progress {
             self.got_on();

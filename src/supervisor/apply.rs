@@ -7,21 +7,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::book::{Book, Doc};
+use super::draft::decisions::calculate;
 use super::draft::{Draft, Follow, Known, known};
 use super::io::{
     CheckpointInfo, CheckpointReason, CheckpointRef, History, Incarnation, JournalRow, KeyHash,
     KvQuery, Op, RestartMemory, ReviewRef, WorkOp,
 };
-use super::keys::{known_key, remember};
+use super::keys::{hash_parts, known_key, remember};
 use super::outbox::Text;
 use super::queue::Body;
 use super::records::checkpoint_op;
 use super::setup::EventPolicy;
 use crate::clock::{Age, Now};
+use crate::engines::decision::{Gate, Policy};
+use crate::engines::environment::Level;
 use crate::engines::state::{Format, Limits, Node};
 use crate::protocol::error::{Kind, WireError};
 use crate::protocol::message::{Restore, Write};
-use crate::protocol::work::Look;
+use crate::protocol::reply::quote;
+use crate::protocol::work::{Assess, Call, Look};
 
 /// `checkpoint.list` without a limit, and the most it gives.
 const CHECKPOINTS_LISTED_MAX: u64 = 1000;
@@ -42,8 +46,8 @@ pub struct Applied {
     pub changed: bool,
     /// May use the reserve of a full disk.
     pub privileged: bool,
-    /// Remembered under this key.
-    pub key: Option<KeyHash>,
+    /// Remembered under these keys.
+    pub keys: Vec<KeyHash>,
     /// Nothing behind it is applied until it is answered.
     pub barrier: bool,
     /// Hashes of the events that came with it.
@@ -62,7 +66,7 @@ impl Applied {
             body,
             changed: false,
             privileged: false,
-            key: None,
+            keys: Vec::new(),
             barrier: false,
             ids: Vec::new(),
             follow: Vec::new(),
@@ -99,10 +103,59 @@ pub struct Context {
     pub checkpoint_every: Option<u64>,
     /// There is no room for new events.
     pub inbox_full: bool,
+    /// What decisions go by.
+    pub judgement: Judgement,
+    /// How hard pressed the machine is.
+    pub environment: Level,
     /// For cron timers that name none.
     pub time_zone: Arc<str>,
     /// For names that nobody must be able to guess.
     pub seed: u64,
+}
+
+/// What decisions go by, beside what outcomes have taught.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// Rules and numbers.
+    pub policy: Arc<Policy>,
+    /// A hash of its text.
+    pub id: KeyHash,
+}
+
+impl Judgement {
+    /// By this policy.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        let id = hash_parts(&["policy", &policy.to_json()]);
+        Self { policy, id }
+    }
+}
+
+/// What the engines say to a question.
+pub fn assess(doc: &Doc, asked: &Assess, context: &Context) -> Applied {
+    let judgement = &context.judgement;
+    let text = match asked {
+        Assess::Analyze { kind, signals } => {
+            judgement.policy.reading.analyze(kind, signals).to_json()
+        }
+        Assess::Calculate { signals, risk, context: kind } => {
+            let found =
+                calculate(doc, judgement, signals, *risk, kind.as_deref(), context.age);
+            let number = fastrand::Rng::with_seed(context.seed).u64(..);
+            let call = Call { number, risk: *risk, q: found.q, context: kind.clone() };
+            let threshold = judgement.policy.threshold(Gate::Full, *risk, context.environment);
+            format!(
+                "{{\"call_id\":{},\"final\":{},\"base\":{},\"context_adjustment\":{},\
+                 \"history_weight\":{},\"decay_factor\":{},\"threshold\":{threshold}}}",
+                quote(&call.id()),
+                found.value,
+                found.base,
+                found.context_adjustment,
+                found.history_weight,
+                found.decay_factor,
+            )
+        }
+    };
+    Applied::answer(Body::Text(Text::Plain(text)))
 }
 
 /// `state.get`.
@@ -145,8 +198,10 @@ pub fn ask_first(
     if let Some(recall) = known_key(book, write.key.as_ref(), context)? {
         return Ok(Some(recall));
     }
-    let questions =
+    let now = context.now.mono;
+    let mut questions =
         known::questions(write, &book.doc.agenda, &context.agent, |name| agents.contains(name));
+    questions.extend(known::processed_before(write, |id| book.event(id, now)));
     if questions.is_empty() {
         return Ok(None);
     }
@@ -248,7 +303,8 @@ pub fn restore_loaded(
         None => Body::Text(Text::Plain(result)),
     };
     let barrier = since.is_some();
-    Ok(Applied { changed: true, ops, key, barrier, ..Applied::answer(body) })
+    let keys = key.into_iter().collect();
+    Ok(Applied { changed: true, ops, keys, barrier, ..Applied::answer(body) })
 }
 
 /// `checkpoint.list`.

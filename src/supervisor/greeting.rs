@@ -22,6 +22,8 @@ pub(super) struct Facts<'a> {
     pub doc: &'a Doc,
     pub checkpoint: Option<&'a CheckpointInfo>,
     pub agenda: &'a Agenda,
+    /// JSON text.
+    pub environment: String,
     pub max_frame: usize,
     pub max_state: usize,
     pub max_inflight: usize,
@@ -39,9 +41,10 @@ pub(super) fn text(initialize: &Initialize, facts: &Facts<'_>) -> Text {
         facts.doc.version,
     );
     let tail = format!(
-        "}},\"checkpoint\":{checkpoint},\"pending\":{},\
+        "}},\"checkpoint\":{checkpoint},\"pending\":{},\"environment\":{},\
          \"limits\":{{\"max_frame\":{},\"max_state\":{},\"max_inflight\":{}}}}}",
         pending(facts.agenda),
+        facts.environment,
         facts.max_frame,
         facts.max_state,
         facts.max_inflight,

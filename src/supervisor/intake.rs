@@ -210,6 +210,14 @@ impl Machine {
                 self.answer_operator(origin);
                 self.restart();
             }
+            Ok(Request::Reload) if !self.setup.rules_file => {
+                let what = "nothing to reload: it runs without a rules file (--rules)";
+                self.refuse(origin, WireError::new(Kind::InvalidRequest, what), 0);
+            }
+            Ok(Request::Reload) => {
+                self.answer_operator(origin);
+                self.reload();
+            }
             Ok(Request::Status) => {
                 let status = self.status_json();
                 let text = super::outbox::Text::Plain(status);

@@ -10,6 +10,10 @@
 //! - what must be on disk before somebody may be told of it is in one
 //!   [`Unit`], and the telling waits for that unit's [`Receipt`].
 
+use std::sync::Arc;
+
+use crate::engines::decision::Policy;
+
 pub use super::exit::{Exit, ExitClass};
 pub use super::units::{
     Answer, Boot, CheckpointInfo, CheckpointReason, CheckpointRef, CheckpointRow, Committed,
@@ -18,10 +22,12 @@ pub use super::units::{
     UnitId,
 };
 pub use super::work::{
-    Arrival, Due, EventRow, EventState, EventStatus, Fetch, Fetched, History, KvQuery, KvRow,
-    KvValue, Place, PostRow, Repeat, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound,
+    Arrival, CalibrationRow, DecisionRef, DecisionRow, Due, EventRow, EventState, EventStatus, Fetch, Fetched, History, KvQuery, KvRow,
+    KvValue, Place, PolicyRow, PostRow, Repeat, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound,
     StepKey, StepRow, StepState, TimerRow, WorkAnswer, WorkOp, WorkRestored,
 };
+
+pub use crate::engines::environment::Sample;
 
 /// Which process of the agent: 1, 2, 3 … over the agent's life.
 pub type Incarnation = u64;
@@ -120,6 +126,10 @@ pub enum Input<'a> {
         /// What.
         outcome: Posted,
     },
+    /// From now on decisions go by this policy.
+    Policy(Arc<Policy>),
+    /// A look at the machine's sensors.
+    Sample(Sample),
     /// Somebody asked adrt itself for something by a signal.
     Signal(Request),
     /// A deadline has passed: the earliest of [`super::machine::Machine::next_timeout`].
@@ -232,6 +242,9 @@ pub enum Effect {
         /// What.
         bytes: Vec<u8>,
     },
+    /// Read the rules file again, and answer with [`Input::Policy`] if it is
+    /// good.
+    Reload,
     /// Tell the service manager.
     Notify(Notice),
     /// Tell the operator, on adrt's stderr.

@@ -44,7 +44,8 @@ impl Machine {
                 | WorkAnswer::Kv(_)
                 | WorkAnswer::KvList { .. }
                 | WorkAnswer::Agent { .. }
-                | WorkAnswer::Review(_) => {}
+                | WorkAnswer::Review(_)
+                | WorkAnswer::Decision(_) => {}
             }
         }
     }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::age::AgeBase;
+use super::apply::Judgement;
 use super::book::Book;
 use super::cause::StartCause;
 use super::desk::Desk;
@@ -46,8 +47,10 @@ pub use super::setup::{
     MAX_FRAME_DEFAULT, MAX_INFLIGHT_DEFAULT, MAX_STATE_DEFAULT, NACK_MAX_DEFAULT, OnCrashLoop,
     READY_TIMEOUT_DEFAULT, STOP_TIMEOUT_DEFAULT, Setup,
 };
+use super::surroundings::Surroundings;
 use super::trouble::Trouble;
 use crate::clock::{Age, Mono, Now, Wall, span};
+use crate::engines::decision::Policy;
 use crate::engines::state::Limits;
 use crate::protocol::work::Subscription;
 
@@ -136,6 +139,9 @@ pub struct Machine {
     pub(super) names: fastrand::Rng,
     pub(super) age_base: Option<AgeBase>,
     pub(super) desk: Desk,
+    /// What decisions go by.
+    pub(super) judgement: Judgement,
+    pub(super) environment: Surroundings,
     pub(super) now: Now,
     pub(super) phase: Phase,
     pub(super) phase_since: Wall,
@@ -190,6 +196,8 @@ impl Machine {
             names: fastrand::Rng::with_seed(setup.seed ^ NAMES_SEED),
             age_base: None,
             desk: Desk::default(),
+            judgement: Judgement::new(setup.decisions.clone()),
+            environment: Surroundings::default(),
             setup,
             now,
             phase: Phase::Starting,
@@ -262,6 +270,8 @@ impl Machine {
             Input::OperatorGone { conn } => self.operator_gone(conn),
             Input::Source(batch) => self.source(batch),
             Input::Posted { id, outcome } => self.posted(id, outcome),
+            Input::Policy(policy) => self.judge_by(policy),
+            Input::Sample(sample) => self.sampled(&sample),
             Input::Signal(request) => self.signalled(request),
             Input::Tick => {}
         }
@@ -450,10 +460,22 @@ impl Machine {
             SignalRequest::Checkpoint => {
                 self.write_own(Own::Checkpoint(CheckpointReason::Request));
             }
-            SignalRequest::Reload => {
-                self.log(Level::Info, "nothing to reload: there is no rules file");
-            }
+            SignalRequest::Reload => self.reload(),
         }
+    }
+
+    /// Has the rules file read again, if there is one.
+    pub(super) fn reload(&mut self) {
+        if self.setup.rules_file {
+            self.out.push(Effect::Reload);
+        } else {
+            self.log(Level::Info, "nothing to reload: there is no rules file");
+        }
+    }
+
+    /// From now on decisions go by this policy.
+    fn judge_by(&mut self, policy: Arc<Policy>) {
+        self.judgement = Judgement::new(policy);
     }
 
     pub(super) fn signal_group(&mut self, signal: GroupSignal) {

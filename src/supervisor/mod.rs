@@ -24,6 +24,7 @@
 //!   still to be done.
 //! - [`outbox`]: what the agent has been told and has not read yet.
 //! - [`trouble`]: a disk that refuses.
+//! - [`surroundings`]: what the sensors say of the machine, and the telling of it.
 //! - [`status`]: what an operator is shown.
 
 pub mod exit;
@@ -54,6 +55,7 @@ mod records;
 mod setup;
 mod shown;
 mod status;
+mod surroundings;
 #[cfg(test)]
 mod testbed;
 mod trouble;

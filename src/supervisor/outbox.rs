@@ -7,9 +7,12 @@
 //! anything waits here the machine takes no further requests from the agent,
 //! which bounds the list by what was in flight. Changes that somebody else
 //! makes meanwhile are told as one: the state as it is after the last of them.
+//! Of the machine's environment only the last level is told, and none that the
+//! agent knows already.
 
 use std::collections::VecDeque;
 
+use crate::engines::environment::Level;
 use crate::engines::state::Node;
 use crate::protocol::reply;
 
@@ -57,6 +60,8 @@ enum Outgoing {
     },
     /// Params of `state.changed`.
     Changed(Text),
+    /// Params of `environment.changed`, and the level in them.
+    Environment(Level, String),
 }
 
 /// The queue to one incarnation.
@@ -65,6 +70,9 @@ pub struct Outbox {
     waiting: VecDeque<Outgoing>,
     handed: usize,
     closed: bool,
+    /// The level it will know of when it has read what was handed over, and
+    /// its greeting.
+    level: Level,
 }
 
 impl Outbox {
@@ -101,6 +109,23 @@ impl Outbox {
         self.waiting.push_back(Outgoing::Changed(told));
     }
 
+    /// It is being greeted, with this level of the environment.
+    pub const fn greeted_with(&mut self, level: Level) {
+        self.level = level;
+    }
+
+    /// Queues an `environment.changed` with these params, in the place of one
+    /// that has not gone out yet; unless its last word was the same level.
+    pub fn environment(&mut self, level: Level, params: String) {
+        if self.closed {
+            return;
+        }
+        self.waiting.retain(|outgoing| !matches!(outgoing, Outgoing::Environment(..)));
+        if level != self.level {
+            self.waiting.push_back(Outgoing::Environment(level, params));
+        }
+    }
+
     /// The next line to hand to the loop, if there is room for one.
     pub fn next(&mut self) -> Option<Vec<u8>> {
         if self.handed >= HANDED_BOUND {
@@ -111,6 +136,10 @@ impl Outbox {
             Outgoing::Result { id, text } => reply::result_line(&id, &text.render()),
             Outgoing::Changed(params) => {
                 reply::notification_line("state.changed", &params.render())
+            }
+            Outgoing::Environment(level, params) => {
+                self.level = level;
+                reply::notification_line("environment.changed", &params)
             }
         };
         self.handed += line.len();

@@ -201,8 +201,8 @@ pub struct Flight {
     pub answers: Vec<Answer>,
     /// The state it makes.
     pub after: Option<Doc>,
-    /// The key it is remembered by.
-    pub key: Option<KeyHash>,
+    /// The keys it is remembered by.
+    pub keys: Vec<KeyHash>,
     /// See the module's text.
     pub barrier: bool,
     /// Hashes of the events that come with it.

@@ -1,8 +1,10 @@
 //! What a run is told at its beginning, and the usual values.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::restart::Policy;
+use crate::engines::decision;
 
 /// `--max-attempts`: so many deaths of the agent over an event make it a dead
 /// letter.
@@ -61,6 +63,10 @@ pub struct Setup {
     /// A checkpoint after so many acked or processed events; what the client
     /// asks for counts only without it.
     pub checkpoint_every: Option<u64>,
+    /// What decisions go by, until it is read again.
+    pub decisions: Arc<decision::Policy>,
+    /// There is a rules file to read again.
+    pub rules_file: bool,
     /// The name of the time zone for cron timers that name none.
     pub time_zone: String,
     /// Seeds the jitter.

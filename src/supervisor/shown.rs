@@ -32,6 +32,7 @@ pub fn looked(answers: &[Answer]) -> String {
         | WorkAnswer::Reopened(_)
         | WorkAnswer::Step(_)
         | WorkAnswer::Posts(_)
+        | WorkAnswer::Decision(_)
         | WorkAnswer::Agent { .. } => "{}".into(),
     }
 }

@@ -31,6 +31,7 @@ impl Machine {
         put("next_retry_ms", json!(self.next_retry_ms()));
         put("subscribed", self.subscribed());
         put("last_exit", self.last_exit());
+        put("environment", self.environment.status());
         put("store", json!(self.store_line()));
         put("writes_waiting", json!(self.writes_waiting()));
         if let Some(book) = &self.book {

@@ -52,6 +52,8 @@ pub fn setup() -> Setup {
         events: EventPolicy::default(),
         on_crash_loop: OnCrashLoop::default(),
         checkpoint_every: None,
+        decisions: Default::default(),
+        rules_file: false,
         time_zone: "UTC".into(),
         seed: 1,
     }

@@ -85,10 +85,8 @@ impl Machine {
             if flight.committed {
                 self.answer(flight);
             } else {
-                if let (Some(book), Some(key)) = (&mut self.book, &flight.key) {
-                    book.forget_key(key);
-                }
                 if let Some(book) = &mut self.book {
+                    flight.keys.iter().for_each(|key| book.forget_key(key));
                     flight.ids.iter().for_each(|id| book.forget_event(id));
                 }
                 unanswered.push(flight);
@@ -333,6 +331,7 @@ fn grows(work: &Work) -> bool {
             | Request::Ready { .. }
             | Request::StateGet { .. }
             | Request::Look(_)
+            | Request::Assess(_)
             | Request::Subscribe(_)
             | Request::EventNext { .. }
             | Request::CheckpointList { .. }
@@ -342,6 +341,7 @@ fn grows(work: &Work) -> bool {
             | Request::Heartbeat(_)
             | Request::Log(_)
             | Request::Status
+            | Request::Reload
             | Request::Stop
             | Request::Restart => false,
         },

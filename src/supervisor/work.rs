@@ -1,6 +1,6 @@
 //! Work as it is written to the disk: events and how far they are, steps,
 //! timers, entries of the key-value store, what is on its way to other agents,
-//! and reviews.
+//! decisions with what they were learnt from, and reviews.
 //!
 //! As with all writes, the machine has decided before it sends one of these;
 //! the store carries them out. Reads ([`WorkOp::Fetch`] and the `Look…`) see
@@ -10,6 +10,10 @@ use std::sync::Arc;
 
 use super::units::KeyHash;
 use crate::clock::{Age, Wall};
+use crate::engines::confidence::Calibration;
+use crate::engines::context::Risk;
+use crate::engines::decision::Verdict;
+use crate::engines::environment::Level;
 pub use crate::protocol::work::{KvValue, Scope, StepKey};
 
 /// The number of an event: 1, 2, 3 … over the agent's life.
@@ -107,6 +111,22 @@ pub enum WorkOp {
     Review(Box<ReviewRow>),
     /// Reads a review: answered by [`WorkAnswer::Review`].
     LookReview(ReviewRef),
+    /// A decision: takes the place of what was there under its number.
+    Decision(Box<DecisionRow>),
+    /// Reads a decision: answered by [`WorkAnswer::Decision`].
+    LookDecision(DecisionRef),
+    /// Keeps the text of a policy that decisions go by, if it is not there yet.
+    Policy(PolicyRow),
+    /// What outcomes have taught: takes the place of what was there for this
+    /// context and risk.
+    Calibration(CalibrationRow),
+    /// Forgets what they taught about a context and risk.
+    DropCalibration {
+        /// The context.
+        context: Arc<str>,
+        /// The risk.
+        risk: Risk,
+    },
 }
 
 /// What a committed op says.
@@ -147,6 +167,8 @@ pub enum WorkAnswer {
     },
     /// [`WorkOp::LookReview`]; `None` if it is not kept, or damaged.
     Review(Option<Box<ReviewRow>>),
+    /// [`WorkOp::LookDecision`]; `None` if it is not kept, or damaged.
+    Decision(Option<Box<DecisionRow>>),
 }
 
 /// Where an event is.
@@ -485,6 +507,9 @@ pub struct ReviewRow {
     pub default: ReviewStatus,
     /// When silence is taken for an answer.
     pub expires: Option<Age>,
+    /// The first decision it is about. It is not in the review's own row:
+    /// decisions name their review.
+    pub decision: Option<u64>,
     /// How often the same was asked.
     pub count: u32,
     /// When it was asked.
@@ -508,7 +533,86 @@ pub enum ReviewRef {
     Id(u64),
     /// By its asker's key.
     Key(Arc<str>),
+    /// As the review that this decision waits for, or waited.
+    Decision(u64),
 }
+
+/// A decision, with all that it was made of but for the policy's text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionRow {
+    /// Its number: 1, 2, 3 … over the agent's life.
+    pub id: u64,
+    /// When it was made.
+    pub at: Wall,
+    /// The event it is about; 0 for one that is not kept as such.
+    pub seq: Seq,
+    /// The event's type.
+    pub kind: Arc<str>,
+    /// The kind of trouble.
+    pub context: Arc<str>,
+    /// The risk.
+    pub risk: Risk,
+    /// The confidence it was made with.
+    pub confidence: f64,
+    /// The evidence before calibration; none where only a confidence was given.
+    pub q: Option<f64>,
+    /// How hard pressed the machine was.
+    pub environment: Level,
+    /// The confidence it took to go ahead.
+    pub threshold: f64,
+    /// What is to be done.
+    pub action: Arc<str>,
+    /// Why, in a word.
+    pub reason: Arc<str>,
+    /// Whether it could be carried out at once.
+    pub verdict: Verdict,
+    /// The policy it went by: a hash of its text.
+    pub policy: KeyHash,
+    /// What else it was made of, as JSON text: signals, evidence, calibration,
+    /// the rules that came with the request.
+    pub basis: Arc<str>,
+    /// The review it waits for, or waited for.
+    pub review: Option<u64>,
+    /// How it went, once that was told.
+    pub outcome: Option<bool>,
+    /// When that was told.
+    pub settled: Option<Wall>,
+}
+
+/// How a decision is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DecisionRef {
+    /// By number.
+    Id(u64),
+    /// As the first that was made about this event by processing it.
+    Event(Seq),
+}
+
+/// The text of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRow {
+    /// A hash of the text.
+    pub id: KeyHash,
+    /// [`crate::engines::decision::Policy::to_json`].
+    pub text: Arc<str>,
+}
+
+/// What outcomes have taught about one context and risk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CalibrationRow {
+    /// The context; [`ALL_CONTEXTS`] for all of them together.
+    pub context: Arc<str>,
+    /// The risk.
+    pub risk: Risk,
+    /// What was learnt.
+    pub calibration: Calibration,
+}
+
+/// The name under which is kept what the outcomes of all contexts taught.
+pub const ALL_CONTEXTS: &str = "*";
+/// Contexts about which something is kept, for each risk: events of unknown
+/// types have a context each, and their number has no bound.
+pub const CONTEXTS_KEPT: usize = 256;
 
 /// All of the work that the machine keeps in memory, as it was read.
 #[derive(Debug, Clone, Default)]
@@ -542,6 +646,10 @@ pub struct WorkRestored {
     pub reviews: Vec<ReviewRow>,
     /// The highest number of a review ever given.
     pub last_review: u64,
+    /// The highest number of a decision ever given.
+    pub last_decision: u64,
+    /// All that outcomes have taught.
+    pub calibrations: Vec<CalibrationRow>,
 }
 
 /// Pending events that are kept in memory with their content: enough that the

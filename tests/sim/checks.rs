@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use adrt::clock::Mono;
+use adrt::engines::environment::Level;
 use adrt::supervisor::io::{
     ConnId, Effect, EventRow, GroupSignal, Notice, Op, RestartMemory, Seq, Unit,
 };
@@ -185,7 +186,7 @@ impl Checks {
     }
 
     /// All has been carried out that can be: nobody is left without an answer.
-    pub fn settled(&mut self, durable: &Durable) {
+    pub fn settled(&mut self, durable: &Durable, level: Level) {
         let leaves = self.side.as_ref().is_some_and(|side| side.asked_to_leave);
         // A restore waits for the agent to be gone.
         let may_wait = |request: &Request| leaves && request.method == "checkpoint.restore";
@@ -193,7 +194,7 @@ impl Checks {
         assert!(stuck.is_empty(), "operators wait for ever: {stuck:?}");
         self.run.restore_wanted = !self.conns.is_empty();
         if let Some(side) = &self.side {
-            side.settled(durable);
+            side.settled(durable, level);
         }
     }
 }

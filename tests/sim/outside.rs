@@ -1,6 +1,7 @@
 //! Where events come from and go to: a file that is read line by line, and
-//! another agent.
+//! another agent. And the machine all this is on.
 
+use adrt::engines::environment::{Sample, Stalls};
 use adrt::supervisor::io::{Input, PostRow, Posted, SourceBatch};
 use adrt::supervisor::machine::Machine;
 
@@ -30,6 +31,29 @@ impl World {
         let position = Some(self.outside.next_line.to_string());
         self.give(Input::Source(SourceBatch { lines, position }));
         true
+    }
+
+    /// The sensors say something, often the worst.
+    pub fn sensors_look(&mut self) {
+        let rng = &mut self.rng;
+        let mut share = || match rng.u8(0..8) {
+            0 => None,
+            1 => Some(f64::NAN),
+            2..5 => Some(rng.f64()),
+            5 => Some(1.0),
+            _ => Some(0.1),
+        };
+        let sample = Sample {
+            cpu: share(),
+            memory: share(),
+            psi: Stalls { cpu: share(), memory: share(), io: share() },
+            temperature: share().map(|share| 100.0 * share),
+            throttles_at: None,
+            disk: share(),
+            disk_free: share().map(|share| 1e10 * share),
+        };
+        self.pass_up_to(15_000);
+        self.give(Input::Sample(sample));
     }
 
     /// An event is to go to another agent.

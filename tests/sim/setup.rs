@@ -40,6 +40,8 @@ pub fn draw(rng: &mut Rng) -> Setup {
         },
         on_crash_loop: OnCrashLoop::default(),
         checkpoint_every: [None, Some(1), Some(4)][rng.usize(0..3)],
+        decisions: Default::default(),
+        rules_file: false,
         time_zone: "UTC".into(),
         seed: 0,
     }

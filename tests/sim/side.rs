@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use adrt::engines::environment::Level;
 use adrt::engines::state::Format;
 use serde_json::Value;
 
@@ -50,6 +51,8 @@ pub struct Side {
     greeted: Option<u64>,
     /// The newest version it knows of.
     knows: u64,
+    /// The level of the environment it knows of.
+    level: Level,
     /// It can't be told anything any more.
     pub deaf: bool,
     pub asked_to_leave: bool,
@@ -66,6 +69,7 @@ impl Side {
             owed: VecDeque::new(),
             greeted: None,
             knows: 0,
+            level: Level::Calm,
             deaf: false,
             asked_to_leave: false,
             finished: false,
@@ -124,6 +128,12 @@ impl Side {
         match message["method"].as_str() {
             Some("shutdown") => self.asked_to_leave = true,
             Some("state.changed") => self.state_changed(&message["params"], durable),
+            Some("environment.changed") => {
+                assert!(self.greeted.is_some(), "nothing is told before the greeting");
+                let level = level_in(&message["params"]);
+                assert_ne!(level, self.level, "a level is told once");
+                self.level = level;
+            }
             Some("event.deliver") => {
                 assert!(self.greeted.is_some(), "handed out before the greeting");
                 let (params, told) = (&message["params"], &mut told.hand_outs);
@@ -154,6 +164,9 @@ impl Side {
                 self.hands.answered(&request, message, &told.hand_outs);
                 if matches!(request.what, What::Initialize { .. }) {
                     self.greeted = version;
+                    if version.is_some() {
+                        self.level = level_in(&message["result"]["environment"]);
+                    }
                 }
             }
         }
@@ -183,15 +196,23 @@ impl Side {
     }
 
     /// All has been carried out that can be.
-    pub fn settled(&self, durable: &Durable) {
+    pub fn settled(&self, durable: &Durable, level: Level) {
         if self.deaf {
             return;
         }
         assert!(self.owed.is_empty(), "the agent waits for ever: {:?}", self.owed);
         let Some(greeted) = self.greeted.filter(|_| !self.asked_to_leave) else { return };
+        assert_eq!(self.level, level, "the level it was told of last");
         let later = durable.history.from(greeted + 1);
         let by_operator = later.filter(|(_, row)| &*row.by == "operator");
         let newest = by_operator.last().map_or(0, |(version, _)| version);
         assert!(self.knows >= newest, "the agent was not told of version {newest}");
     }
+}
+
+/// What is told of the environment: its level.
+fn level_in(told: &Value) -> Level {
+    let score = told["score"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&score), "{told}");
+    Level::from_name(told["level"].as_str().unwrap()).unwrap()
 }

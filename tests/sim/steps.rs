@@ -61,7 +61,8 @@ impl World {
             36..90 => self.operator_acts(),
             90..200 => self.some_time(),
             200..230 => self.report_spawn(true),
-            230..250 => drop(self.source_reads()),
+            230..245 => drop(self.source_reads()),
+            245..250 => self.sensors_look(),
             250..260 => drop(self.post_answers(false)),
             260..430 if self.store.has_work() => self.store.turn(&mut self.rng),
             430..600 => drop(self.hear_store()),
@@ -90,8 +91,9 @@ impl World {
             self.next_deadline();
         }
         if !self.is_over() {
-            self.checks.settled(&self.store.durable);
-            let deadline = self.machine.as_ref().unwrap().next_timeout();
+            let machine = self.machine.as_ref().unwrap();
+            self.checks.settled(&self.store.durable, machine.environment_level());
+            let deadline = machine.next_timeout();
             assert!(self.agent.is_some() || deadline.is_some(), "it waits for ever");
         }
         self.writes_go_through();

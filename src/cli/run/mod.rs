@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::env::Env;
 use super::failure::{Failure, Kind};
@@ -14,6 +15,7 @@ pub mod options;
 
 use options::{CrashLoop, Damage, Restart, RunOptions, Stdin};
 
+use crate::sensors;
 use crate::settings::{EventSource, Settings};
 use crate::store::open::MAX_DB_DEFAULT;
 use crate::supervisor::machine;
@@ -57,6 +59,9 @@ pub struct RunArgs {
 const MAX_FRAME_LEAST_BYTES: u64 = 1 << 10;
 /// Below this the file's own structure leaves no room for an agent.
 const MAX_DB_LEAST_BYTES: u64 = 1 << 20;
+
+/// Looking oftener than this would be a load of its own.
+const SENSORS_EVERY_LEAST: Duration = Duration::from_millis(10);
 
 /// Runs the command.
 ///
@@ -118,7 +123,8 @@ struct Dirs<'a> {
 /// the modules that the settings are for.
 fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
     let policy = Policy::default();
-    let RunOptions { restarts, events, process, storage, verbose } = options;
+    let RunOptions { restarts, events, process, storage, sensors: watch, verbose } = options;
+    let sensors_every = watch.sensors_every.unwrap_or(sensors::EVERY_DEFAULT);
     Settings {
         agent: named.agent,
         argv: named.argv,
@@ -151,6 +157,8 @@ fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
         checkpoint_every: storage.checkpoint_every,
         on_damage: storage.on_damage.unwrap_or(Damage::Stop).into(),
         ephemeral: storage.ephemeral == Some(true),
+        sensors_every: (!sensors_every.is_zero()).then_some(sensors_every),
+        sensors_root: dirs.cwd.join(watch.sensors_root.unwrap_or_else(|| "/".into())),
         verbose: verbose == Some(true),
     }
 }
@@ -207,6 +215,20 @@ fn check(settings: &Settings) -> Result<(), Failure> {
             "--max-frame is too small",
             format!("no agent could say hello in {} bytes", settings.max_frame),
             "--max-frame 1MiB",
+        );
+    }
+    if settings.sensors_every.is_some_and(|every| every < SENSORS_EVERY_LEAST) {
+        return wrong(
+            "--sensors-every is too short",
+            "looking at the machine would be what it is busy with".into(),
+            "--sensors-every 1s, or 0 for never",
+        );
+    }
+    if !settings.sensors_root.is_dir() {
+        return wrong(
+            "--sensors-root is no directory",
+            format!("there is none at {}", settings.sensors_root.display()),
+            "leave it out, and this machine's own sensors are read",
         );
     }
     if settings.max_db < MAX_DB_LEAST_BYTES {

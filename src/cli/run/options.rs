@@ -29,6 +29,9 @@ pub struct RunOptions {
     /// What is kept, and how much.
     #[command(flatten)]
     pub storage: StorageOptions,
+    /// How the machine is watched.
+    #[command(flatten)]
+    pub sensors: SensorOptions,
 }
 
 /// When the agent is started again.
@@ -153,6 +156,29 @@ pub struct StorageOptions {
     pub runtime_dir: Option<PathBuf>,
 }
 
+/// How the machine is watched.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "The machine")]
+pub struct SensorOptions {
+    /// How often to look at the machine's sensors; 0 for never [default: 5s]
+    ///
+    /// Processor, memory, disk, heat and stalled work (PSI) give a level: calm,
+    /// elevated, high or critical. The agent is told when it changes, and adrt
+    /// status shows it. Under the limits of a container or a service these
+    /// count, not what the host has.
+    #[arg(long, value_name = "TIME", env = "ADRT_SENSORS_EVERY", value_parser = quantity::duration)]
+    pub sensors_every: Option<Duration>,
+    /// Read the sensors from proc and sys under this directory [default: /]
+    ///
+    /// For trying how an agent behaves under pressure: put what the kernel
+    /// would say into DIR/proc/meminfo, DIR/proc/pressure/memory,
+    /// DIR/sys/class/thermal/thermal_zone0/temp and so on, and change it while
+    /// the agent runs. What is missing there is not known. The disk is always
+    /// that of the state directory.
+    #[arg(long, value_name = "DIR", env = "ADRT_SENSORS_ROOT")]
+    pub sensors_root: Option<PathBuf>,
+}
+
 impl RunOptions {
     /// These, and where they say nothing, those below.
     pub fn over(self, below: Self) -> Self {
@@ -161,6 +187,7 @@ impl RunOptions {
             events: self.events.over(below.events),
             process: self.process.over(below.process),
             storage: self.storage.over(below.storage),
+            sensors: self.sensors.over(below.sensors),
             verbose: self.verbose.or(below.verbose),
         }
     }
@@ -217,6 +244,15 @@ impl StorageOptions {
             on_damage: self.on_damage.or(below.on_damage),
             ephemeral: self.ephemeral.or(below.ephemeral),
             runtime_dir: self.runtime_dir.or(below.runtime_dir),
+        }
+    }
+}
+
+impl SensorOptions {
+    fn over(self, below: Self) -> Self {
+        Self {
+            sensors_every: self.sensors_every.or(below.sensors_every),
+            sensors_root: self.sensors_root.or(below.sensors_root),
         }
     }
 }

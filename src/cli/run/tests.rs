@@ -57,7 +57,8 @@ fn flags_over_file_over_defaults() {
                 backoff-initial = \"2s\"\nephemeral = true\nstate-dir = \"/file\"\n\
                 restart = \"always\"\nevents = \"feed\"\nmax-attempts = 5\n\
                 nack-max = \"30s\"\nevent-max-age = \"1h\"\nevent-timeout = \"2m\"\n\
-                ordered = true\non-crash-loop = \"rollback\"\ncheckpoint-every = 9\n";
+                ordered = true\non-crash-loop = \"rollback\"\ncheckpoint-every = 9\n\
+                sensors-every = \"0\"\nsensors-root = \"/tmp\"\n";
     file.write_all(text.as_bytes()).expect("written");
     let path = file.path().to_str().expect("text");
     let found =
@@ -77,6 +78,7 @@ fn flags_over_file_over_defaults() {
     assert_eq!(found.event_timeout, Some(Duration::from_secs(120)));
     assert_eq!(found.on_crash_loop, OnCrashLoop::Rollback);
     assert_eq!(found.checkpoint_every, Some(9));
+    assert_eq!((found.sensors_every, found.sensors_root.as_path()), (None, Path::new("/tmp")));
     let found = of(&["--config", path, "-n", "x", "--", "ls"]).expect("ok");
     assert_eq!((found.agent.as_str(), found.argv.as_slice()), ("x", &["ls".into()][..]));
     assert!(found.ephemeral);
@@ -91,6 +93,8 @@ fn settings_that_do_not_go_together() {
         &["--events", "-", "--stdin", "inherit", "--", "ls"],
         &["--event-timeout", "0", "--", "ls"],
         &["--nack-max", "0s", "--", "ls"],
+        &["--sensors-every", "1ms", "--", "ls"],
+        &["--sensors-root", "/nowhere/at/all", "--", "ls"],
     ] {
         assert_eq!(of(words).expect_err("refused").kind, Kind::Usage, "{words:?}");
     }
@@ -144,6 +148,8 @@ fn the_help_tells_the_real_defaults() {
     assert_eq!((told("restart").as_str(), real.restart), ("on-failure", RestartMode::OnFailure));
     assert_eq!((told("on-damage").as_str(), real.on_damage), ("stop", OnDamage::Stop));
     assert_eq!((told("stdin").as_str(), real.stdin_inherit), ("wire", false));
+    assert_eq!(Some(span("sensors-every")), real.sensors_every);
+    assert_eq!(Path::new(&told("sensors-root")), real.sensors_root);
     assert_eq!(number("max-attempts"), f64::from(real.max_attempts));
     assert_eq!(span("nack-max"), real.nack_max);
     assert_eq!(span("event-max-age"), real.event_max_age);

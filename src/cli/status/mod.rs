@@ -7,8 +7,10 @@
 //! down: it did what it was asked. `status --check` is for scripts and
 //! monitors: one line, 0 ok, 1 degraded, 2 down.
 
+mod environment;
 mod page;
 
+pub use environment::{Change, Environment, Signals};
 pub(in crate::cli) use page::left_to_people;
 
 use std::time::Duration;
@@ -99,6 +101,8 @@ pub struct Status {
     pub file_bytes: Option<u64>,
     /// Bytes written since the run began.
     pub written_bytes: Option<u64>,
+    /// How hard pressed the machine is; null if nobody looks.
+    pub environment: Option<Environment>,
     /// `ok`, or what is wrong with the disk.
     pub store: Option<String>,
     /// Requests that wait for the disk.

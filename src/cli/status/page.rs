@@ -51,6 +51,9 @@ pub(super) fn page(context: &Context, status: &Status) -> String {
     process(context, status, &mut page);
     work(context, status, &mut page);
     memory(context, status, &mut page);
+    if let Some(environment) = &status.environment {
+        environment.show(context, &mut page);
+    }
     let heading = format!(
         "{} · {}",
         paint.bold(&status.agent),

@@ -55,7 +55,12 @@ pub(crate) fn apply(
         | WorkOp::KvList(_)
         | WorkOp::FetchPosts { .. }
         | WorkOp::LookAgent { .. }
-        | WorkOp::LookReview(_) => return answer(conn, home, op),
+        | WorkOp::LookReview(_)
+        | WorkOp::LookDecision(_) => return answer(conn, home, op),
+        WorkOp::Decision(_)
+        | WorkOp::Policy(_)
+        | WorkOp::Calibration(_)
+        | WorkOp::DropCalibration { .. } => {}
     }
     Ok(None)
 }
@@ -100,6 +105,11 @@ fn answer(conn: &Connection, home: &Home, op: &WorkOp) -> rusqlite::Result<Optio
         | WorkOp::DropTimer { .. }
         | WorkOp::Post(_)
         | WorkOp::DropPost { .. }
+        | WorkOp::Decision(_)
+        | WorkOp::Policy(_)
+        | WorkOp::Calibration(_)
+        | WorkOp::DropCalibration { .. }
         | WorkOp::Review(_) => None,
+        WorkOp::LookDecision(_) => Some(WorkAnswer::Decision(None)),
     })
 }

@@ -53,6 +53,8 @@ pub(crate) fn restored(
         last_post: highest("posts", META_HIGHEST_POST)?,
         reviews: things::pending_reviews(conn)?,
         last_review: highest("reviews", META_HIGHEST_REVIEW)?,
+        last_decision: 0,
+        calibrations: Vec::new(),
     })
 }
 

@@ -291,6 +291,7 @@ pub(crate) fn review_row(row: &Row<'_>) -> rusqlite::Result<Option<ReviewRow>> {
         options: opt_text(row, 3)?,
         default,
         expires: row.get::<_, Option<i64>>(5)?.map(age_of),
+        decision: None,
         count: small(row.get(6)?),
         asked: Wall::from_millis(row.get(7)?),
         status: now,

@@ -126,6 +126,7 @@ pub(crate) fn raise(conn: &Connection, meta: &str, number: u64) -> rusqlite::Res
 /// One review; of several with one key the newest.
 pub(crate) fn review(conn: &Connection, which: &ReviewRef) -> rusqlite::Result<Option<ReviewRow>> {
     let found = match which {
+        ReviewRef::Decision(_) => None,
         ReviewRef::Id(id) => {
             let sql = format!("SELECT {REVIEW_COLUMNS} FROM reviews WHERE id = ?1");
             conn.prepare_cached(&sql)?.query_row([signed(*id)], review_row).optional()?

@@ -8,18 +8,21 @@
 //! - [`inbox`]: events that wait or are held;
 //! - [`steps`]: those that were begun and not completed;
 //! - [`timers`]: all of them; [`posts`]: what is on its way to other agents;
-//! - [`reviews`]: those that wait for a person.
+//! - [`reviews`]: those that wait for a person;
+//! - [`learned`]: what outcomes have taught.
 //!
 //! Nothing here writes: the drafts of `super::draft` do, and put the typed
 //! writes beside each change.
 
 pub mod inbox;
+pub mod learned;
 pub mod posts;
 pub mod reviews;
 pub mod steps;
 pub mod timers;
 
 use inbox::Inbox;
+use learned::Learned;
 use posts::Posts;
 use reviews::Reviews;
 use steps::Steps;
@@ -35,6 +38,7 @@ pub struct Agenda {
     pub timers: Timers,
     pub posts: Posts,
     pub reviews: Reviews,
+    pub learned: Learned,
 }
 
 impl Agenda {
@@ -52,6 +56,7 @@ impl Agenda {
             timers: Timers::new(restored.timers),
             posts: Posts::new(restored.posts, restored.last_post),
             reviews: Reviews::new(restored.reviews, restored.last_review),
+            learned: Learned::new(restored.calibrations, restored.last_decision),
         }
     }
 }

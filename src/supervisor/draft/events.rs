@@ -53,18 +53,49 @@ impl Draft<'_> {
         if let Some(seq) = id.and_then(|id| self.came_before(id)) {
             return Ok((seq, true));
         }
+        self.check_room()?;
+        let seq = self.arrived(event, delay, id);
+        Ok((seq, false))
+    }
+
+    /// Puts an event that is dealt with already among those that came: its
+    /// number.
+    pub(super) fn arrive_done(&mut self, event: &EventText) -> Result<Seq, WireError> {
+        let id = id_of(event);
+        if let Some(seq) = id.and_then(|id| self.came_before(id)) {
+            return Ok(seq);
+        }
+        self.check_room()?;
+        let version = self.doc.version;
+        let status = EventStatus { version, ..self.new_status(EventState::Acked) };
+        let seq = status.seq;
+        let (kind, body) = (event.kind.clone(), event.text.clone());
+        self.put(WorkOp::Arrive(Box::new(Arrival { status, kind, body, id })));
+        self.has_arrived(event, id, seq);
+        Ok(seq)
+    }
+
+    /// What follows from an arrival: its id is known, and who waited for it
+    /// waits no longer.
+    fn has_arrived(&mut self, event: &EventText, id: Option<KeyHash>, seq: Seq) {
+        self.ids.extend(id.map(|id| (id, seq)));
+        if self.doc.agenda.inbox.waits_for() > 0 {
+            self.unpark(&format!("event:{}", event.kind));
+        }
+    }
+
+    fn check_room(&self) -> Result<(), WireError> {
         if self.context.inbox_full {
             return Err(WireError::new(
                 Kind::InboxFull,
                 "the inbox is full (--max-db): no new events until some are acked; try again later",
             ));
         }
-        let seq = self.arrived(event, delay, id);
-        Ok((seq, false))
+        Ok(())
     }
 
     /// The event that came with this source and id, in this transaction or before.
-    fn came_before(&mut self, id: KeyHash) -> Option<Seq> {
+    pub(super) fn came_before(&mut self, id: KeyHash) -> Option<Seq> {
         let in_here = self.ids.iter().find(|(known, _)| *known == id).map(|(_, seq)| *seq);
         in_here.or_else(|| self.book.event(&id, self.context.now.mono))
     }
@@ -85,10 +116,7 @@ impl Draft<'_> {
         self.doc.agenda.inbox.arrive(entry);
         let (kind, body) = (event.kind.clone(), event.text.clone());
         self.put(WorkOp::Arrive(Box::new(Arrival { status, kind, body, id })));
-        self.ids.extend(id.map(|id| (id, seq)));
-        if self.doc.agenda.inbox.waits_for() > 0 {
-            self.unpark(&format!("event:{}", event.kind));
-        }
+        self.has_arrived(event, id, seq);
         seq
     }
 
@@ -444,7 +472,7 @@ impl Draft<'_> {
 }
 
 /// What an event is known by, if it has an id.
-fn id_of(event: &EventText) -> Option<KeyHash> {
+pub(super) fn id_of(event: &EventText) -> Option<KeyHash> {
     let source = event.source.as_deref().unwrap_or("");
     event.id.as_ref().map(|id| keys::hash_parts(&[source, id]))
 }
@@ -472,7 +500,7 @@ fn stale(seq: Seq, attempt: Option<u32>) -> WireError {
     .with_number("seq", seq)
 }
 
-fn unknown(seq: Seq) -> WireError {
+pub(super) fn unknown(seq: Seq) -> WireError {
     WireError::new(Kind::UnknownEvent, format!("there is no event {seq}")).with_number("seq", seq)
 }
 

@@ -7,10 +7,11 @@
 //! reached the disk by then.
 
 use crate::protocol::message::{Write, WriteOp};
-use crate::protocol::work::{Emit, Scope, StepBegin, WorkWrite};
+use super::events::id_of;
+use crate::protocol::work::{Emit, OutcomeOf, Process, Scope, StepBegin, WorkWrite};
 use crate::supervisor::agenda::Agenda;
 use crate::supervisor::io::{
-    EventRow, ReviewRef, ReviewRow, Seq, StepFound, StepKey, WorkAnswer, WorkOp,
+    DecisionRef, DecisionRow, EventRow, KeyHash, ReviewRef, ReviewRow, Seq, StepFound, StepKey, WorkAnswer, WorkOp,
 };
 
 /// Answers to what was looked up, each beside its question.
@@ -38,6 +39,16 @@ impl Known {
     pub fn review(&self, which: &ReviewRef) -> Option<&ReviewRow> {
         self.0.iter().find_map(|(question, answer)| match (question, answer) {
             (WorkOp::LookReview(asked), WorkAnswer::Review(found)) if asked == which => {
+                found.as_deref()
+            }
+            _ => None,
+        })
+    }
+
+    /// A decision as the disk has it.
+    pub fn decision(&self, which: &DecisionRef) -> Option<&DecisionRow> {
+        self.0.iter().find_map(|(question, answer)| match (question, answer) {
+            (WorkOp::LookDecision(asked), WorkAnswer::Decision(found)) if asked == which => {
                 found.as_deref()
             }
             _ => None,
@@ -89,7 +100,24 @@ pub fn questions(
             WorkWrite::StepBegin(begin) if step_is_unknown(begin, agenda) => {
                 asked.push(WorkOp::LookStep(begin.key.clone()));
             }
+            WorkWrite::Process(process) => match &**process {
+                // Whether it came before is asked apart: it takes the book.
+                Process::Event(..) => {}
+                Process::Delivered(seq) => {
+                    asked.push(WorkOp::LookDecision(DecisionRef::Event(*seq)));
+                    asked.push(WorkOp::LookEvent { seq: *seq });
+                }
+            },
+            WorkWrite::Outcome(outcome) => {
+                if let OutcomeOf::Decision(id) = outcome.of {
+                    asked.push(WorkOp::LookDecision(DecisionRef::Id(id)));
+                }
+            }
             WorkWrite::ReviewRequest(request) => {
+                if let Some(id) = request.decision {
+                    asked.push(WorkOp::LookDecision(DecisionRef::Id(id)));
+                    asked.push(WorkOp::LookReview(ReviewRef::Decision(id)));
+                }
                 let waits = |key| agenda.reviews.alike(|row| row.key.as_ref() == Some(key));
                 if let Some(key) = request.key.as_ref().filter(|key| waits(key).is_none()) {
                     asked.push(WorkOp::LookReview(ReviewRef::Key(key.clone())));
@@ -110,7 +138,25 @@ pub fn questions(
             | WorkWrite::StepForget { .. }
             | WorkWrite::Kv(_)
             | WorkWrite::TimerSet(_)
-            | WorkWrite::TimerCancel { .. } => {}
+            | WorkWrite::TimerCancel { .. }
+            | WorkWrite::Decide(_) => {}
+        }
+    }
+    asked
+}
+
+/// The decisions about events that are to be processed and came before.
+pub fn processed_before(
+    write: &Write,
+    mut came: impl FnMut(&KeyHash) -> Option<Seq>,
+) -> Vec<WorkOp> {
+    let mut asked = Vec::new();
+    for op in &write.ops {
+        if let WriteOp::Work(WorkWrite::Process(process)) = op
+            && let Process::Event(event, _) = &**process
+            && let Some(seq) = id_of(event).and_then(|id| came(&id))
+        {
+            asked.push(WorkOp::LookDecision(DecisionRef::Event(seq)));
         }
     }
     asked

@@ -6,9 +6,11 @@
 //! new state; a draft that is dropped never was. So a transaction is all or
 //! nothing by construction.
 //!
-//! - [`events`], [`steps`], [`timers`], [`reviews`]: the steps by subject;
+//! - [`decisions`], [`events`], [`steps`], [`timers`], [`reviews`]: the steps
+//!   by subject;
 //! - [`known`]: what the store has to be asked before a write can be decided.
 
+pub mod decisions;
 mod events;
 pub mod known;
 mod reviews;
@@ -24,7 +26,7 @@ pub use known::Known;
 use super::apply::{Applied, Context};
 use super::book::{Book, Doc};
 use super::io::{
-    CheckpointReason, CheckpointRow, Incarnation, JournalRow, KeyHash, Op, PostRow, Scope, Seq,
+    CheckpointReason, CheckpointRow, Incarnation, JournalRow, KeyHash, KeyRow, Op, PostRow, Scope, Seq,
     WorkOp,
 };
 use super::keys;
@@ -86,6 +88,8 @@ pub struct Draft<'a> {
     patches: Vec<(Format, Arc<str>)>,
     /// Hashes of source and id of new events.
     ids: Vec<(KeyHash, Seq)>,
+    /// Keys that steps are remembered by, beside that of the whole.
+    keys: Vec<KeyRow>,
     follow: Vec<Follow>,
     progress: bool,
     rng: fastrand::Rng,
@@ -104,6 +108,7 @@ impl<'a> Draft<'a> {
             checkpoints: false,
             patches: Vec::new(),
             ids: Vec::new(),
+            keys: Vec::new(),
             follow: Vec::new(),
             progress: false,
             rng: fastrand::Rng::with_seed(context.seed),
@@ -189,6 +194,9 @@ impl<'a> Draft<'a> {
             }
             WorkWrite::ReviewRequest(request) => self.review_request(request)?,
             WorkWrite::ReviewResolve(resolve) => self.review_resolve(resolve)?,
+            WorkWrite::Process(process) => self.process(process)?,
+            WorkWrite::Decide(decide) => self.decide(decide)?,
+            WorkWrite::Outcome(outcome) => self.outcome(outcome)?,
             WorkWrite::Retry { seqs } => self.retry(seqs)?,
             WorkWrite::Drop { seqs } => self.drop_events(seqs)?,
         }
@@ -216,6 +224,25 @@ impl<'a> Draft<'a> {
 
     fn put(&mut self, op: WorkOp) {
         self.ops.push(Op::Work(op));
+    }
+
+    /// What this draft says about work so far.
+    fn work_ops(&self) -> impl DoubleEndedIterator<Item = &WorkOp> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Work(op) => Some(op),
+            _ => None,
+        })
+    }
+
+    /// What was remembered under a key, by this draft or before it.
+    fn known_key(&mut self, key: &KeyHash) -> Option<KeyHash> {
+        let here = self.keys.iter().find(|row| row.key == *key).map(|row| row.request);
+        here.or_else(|| self.book.key(key, self.context.now.mono))
+    }
+
+    /// Remembers something by a key of its own.
+    fn note_key(&mut self, key: KeyHash, request: KeyHash) {
+        self.keys.push(KeyRow { key, request, result: "{}".into() });
     }
 
     // ------------------------------------------------------------ the state
@@ -301,7 +328,9 @@ impl<'a> Draft<'a> {
         } else {
             Body::Text(Text::Plain(result))
         };
-        Applied { key, ..self.settle(body) }
+        let mut applied = self.settle(body);
+        applied.keys.extend(key);
+        applied
     }
 
     /// Makes it the book's state, as a write of adrt's own.
@@ -309,13 +338,20 @@ impl<'a> Draft<'a> {
         self.settle(Body::Nothing)
     }
 
-    fn settle(self, body: Body) -> Applied {
+    fn settle(mut self, body: Body) -> Applied {
         let now = self.context.now.mono;
         for (id, seq) in &self.ids {
             self.book.remember_event(*id, *seq, now);
         }
+        let mut keys = Vec::with_capacity(self.keys.len());
+        for row in self.keys {
+            self.book.remember_key(row.key, row.request, now);
+            keys.push(row.key);
+            self.ops.push(Op::Key(row));
+        }
         self.book.doc = self.doc;
         Applied {
+            keys,
             changed: !self.ops.is_empty(),
             ops: self.ops,
             ids: self.ids.into_iter().map(|(id, _)| id).collect(),

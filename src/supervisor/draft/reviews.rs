@@ -8,7 +8,7 @@ use crate::clock::Age;
 use crate::protocol::error::WireError;
 use crate::protocol::reply::quote;
 use crate::protocol::work::{EventText, ReviewRequest, ReviewResolve};
-use crate::supervisor::io::{ReviewRef, ReviewRow, ReviewStatus, WorkOp};
+use crate::supervisor::io::{DecisionRow, ReviewRef, ReviewRow, ReviewStatus, WorkOp};
 
 /// How long an answer is waited for, unless the asker says otherwise.
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -26,10 +26,20 @@ impl Draft<'_> {
             self.review_result(&settled);
             return Ok(());
         }
+        if request.key.is_none()
+            && let Some(row) = request.decision.and_then(|id| self.review_of_decision(id))
+        {
+            let row = self.doc.agenda.reviews.get(row.id).cloned().unwrap_or(row);
+            self.review_result(&row);
+            return Ok(());
+        }
         let same = |row: &ReviewRow| match &request.key {
             Some(key) => row.key.as_ref() == Some(key),
             None => {
-                row.key.is_none() && row.prompt == request.prompt && row.options == request.options
+                row.key.is_none()
+                    && row.prompt == request.prompt
+                    && row.options == request.options
+                    && row.decision == request.decision
             }
         };
         if let Some(mut row) = self.doc.agenda.reviews.alike(same).cloned() {
@@ -38,11 +48,58 @@ impl Draft<'_> {
             self.put_review(row);
             return Ok(());
         }
+        let decision = match request.decision {
+            None => None,
+            Some(id) => Some(self.decision_as_it_is(id).ok_or_else(|| {
+                let why = format!("there is no decision {id}, or it is kept no longer");
+                WireError::invalid_params(why).with_text("member", "decision_id")
+            })?),
+        };
         let id = self.ask(request.prompt.clone(), Some(request))?;
+        if let Some(decision) = decision {
+            self.review_is_about(id, decision.id);
+            if decision.review.is_none() {
+                self.put(WorkOp::Decision(Box::new(DecisionRow { review: Some(id), ..decision })));
+            }
+        }
         if let Some(row) = self.doc.agenda.reviews.get(id).cloned() {
             self.review_result(&row);
         }
         Ok(())
+    }
+
+    /// Asks whether a decision may be carried out: the review's number. What is
+    /// asked already is not asked twice.
+    pub(super) fn ask_for_decision(
+        &mut self,
+        prompt: Arc<str>,
+        (timeout, approve): (Duration, bool),
+    ) -> Result<u64, WireError> {
+        let same = |row: &ReviewRow| {
+            row.decision.is_some() && row.key.is_none() && row.prompt == prompt
+        };
+        if let Some(row) = self.doc.agenda.reviews.alike(same).cloned() {
+            let id = row.id;
+            self.put_review(ReviewRow { count: row.count.saturating_add(1), ..row });
+            return Ok(id);
+        }
+        let request = ReviewRequest {
+            key: None,
+            prompt: prompt.clone(),
+            options: None,
+            timeout: Some(timeout),
+            default_approve: approve,
+            decision: None,
+        };
+        self.ask(prompt, Some(&request))
+    }
+
+    /// Notes the first decision that a review is about.
+    pub(super) fn review_is_about(&mut self, review: u64, decision: u64) {
+        let reviews = &mut self.doc.agenda.reviews;
+        if let Some(row) = reviews.get(review).filter(|row| row.decision.is_none()).cloned() {
+            reviews.put(ReviewRow { decision: Some(decision), ..row });
+        }
     }
 
     /// A new review: its number. Without a request it waits for ever.
@@ -70,6 +127,7 @@ impl Draft<'_> {
             options: request.and_then(|request| request.options.clone()),
             default,
             expires: timeout.map(|timeout| self.context.age + timeout),
+            decision: None,
             count: 1,
             asked: self.context.now.wall,
             status: ReviewStatus::Pending,
@@ -147,10 +205,12 @@ fn told(row: &ReviewRow) -> String {
         ReviewStatus::Expired => format!(",\"default\":\"{}\"", row.default.as_str()),
         ReviewStatus::Pending | ReviewStatus::Approved | ReviewStatus::Rejected => String::new(),
     };
+    let decision = row.decision.map(|id| id.to_string());
     format!(
-        "\"review_id\":{},\"status\":\"{}\"{default}{}{}",
+        "\"review_id\":{},\"status\":\"{}\"{default}{}{}{}",
         row.id,
         row.status.as_str(),
+        member("decision_id", decision.as_deref()),
         member("answer", row.answer.as_deref()),
         member("note", row.note.as_deref().map(quote).as_deref()),
     )

@@ -127,6 +127,36 @@ fn changes_that_an_agent_does_not_read_are_told_as_one() {
 }
 
 #[test]
+fn levels_that_an_agent_does_not_read_are_told_as_one() {
+    let look = |bed: &mut Bed, memory: f64| {
+        bed.pass(Duration::from_secs(5));
+        let sample = super::super::io::Sample { memory: Some(memory), ..Default::default() };
+        bed.give(Input::Sample(sample));
+        assert!(bed.sent().is_empty());
+    };
+    let drain = |bed: &mut Bed| {
+        let mut sent = String::new();
+        while !bed.machine.wants_line() {
+            bed.give(Input::Sent { incarnation: 1, bytes: 16 << 20 });
+            sent += &bed.sent();
+        }
+        sent.lines().filter(|line| line.contains("environment.changed")).collect::<String>()
+    };
+    let (mut bed, _) = flooded();
+    for memory in [0.5, 0.8, 0.9, 0.99] {
+        (0..20).for_each(|_| look(&mut bed, memory));
+    }
+    let told = drain(&mut bed);
+    assert_eq!(told.matches("environment.changed").count(), 1, "{told}");
+    assert!(told.contains(r#""level":"critical""#), "{told}");
+    // Back where it knows it to be: nothing is left to tell.
+    let (mut bed, _) = flooded();
+    (0..20).for_each(|_| look(&mut bed, 0.9));
+    (0..20).for_each(|_| look(&mut bed, 0.1));
+    assert_eq!(drain(&mut bed), "");
+}
+
+#[test]
 fn a_closed_stdin_is_no_reason_to_stop_reading() {
     let (mut bed, _) = flooded();
     bed.give(Input::SendFailed { incarnation: 1 });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{EventText, Look, NAME_BYTES_MAX, PatchText, WorkWrite};
+use super::{Assess, EventText, Look, NAME_BYTES_MAX, PatchText, WorkWrite};
 use crate::json::{self, JsonFault};
 use crate::protocol::error::WireError;
 use crate::protocol::message::{Caller, PatchFormat, WriteExtra};
@@ -14,6 +14,7 @@ use crate::protocol::message::{Caller, PatchFormat, WriteExtra};
 /// any of them.
 type Decoded = Result<(WorkWrite, WriteExtra), WireError>;
 
+mod engines;
 mod events;
 mod kv;
 mod reviews;
@@ -36,6 +37,9 @@ pub fn write_op(method: &str, text: &str, caller: Caller) -> Option<Decoded> {
         "kv.delete" => kv::kv_delete(text),
         "timer.set" => timers::timer_set(text),
         "timer.cancel" => timers::timer_cancel(text),
+        "event.process" => engines::process(text),
+        "decision.decide" => engines::decide(text),
+        "confidence.record_outcome" => engines::record_outcome(text),
         "review.request" => reviews::review_request(text),
         "review.resolve" if operator => reviews::review_resolve(text),
         "event.retry" if operator => {
@@ -55,6 +59,15 @@ pub fn look(method: &str, text: &str) -> Option<Result<Look, WireError>> {
         "kv.list" => kv::kv_list(text),
         "event.history" => events::history(text),
         "review.get" => reviews::review_get(text),
+        _ => return None,
+    })
+}
+
+/// Decodes a question to the engines, or says that the method is none.
+pub fn assess(method: &str, text: &str) -> Option<Result<Assess, WireError>> {
+    Some(match method {
+        "context.analyze" => engines::analyze(text),
+        "confidence.calculate" => engines::calculate(text),
         _ => return None,
     })
 }

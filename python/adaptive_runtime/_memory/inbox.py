@@ -88,6 +88,15 @@ class Inbox:
         self.wake(event_type=event["type"])
         return {"seq": entry.seq, "duplicate": False}
 
+    def record(self, event: dict[str, Any]) -> int:
+        """Takes in an event that is done with; its number."""
+        seq: int = self.emit(event, None)["seq"]
+        entry = self.entries[seq]
+        if entry.status == "pending":
+            self._undo.set(entry, attempt=1)
+            self._close(entry, "acked")
+        return seq
+
     def wake(self, **what: Any) -> None:
         """Something has happened that parked events may have waited for."""
         if not self._anything_parked:

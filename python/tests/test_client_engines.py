@@ -35,6 +35,10 @@ DOUBTFUL = {"type": "auth_failure", "severity": 0.0, "cpu": 100, "memory": 100, 
 """Medium risk, and less confidence than that asks for once a signal is 0."""
 
 
+FEW = ["--max-restarts", "3"]
+"""An agent that fails its asserts is to end the test."""
+
+
 class Engines(Quiet, WithBoth):
     def test_each_by_itself(self):
         for client in self.clients():
@@ -218,6 +222,30 @@ class Processing(Quiet, WithBoth):
             self.within(self.next_event(client), body)
             self.assertEqual([e.status for e in self.store.inbox.entries.values()], ["pending", "acked"])
             self.assertEqual(self.store.state, {})
+
+    def test_an_outcome_is_told_once(self):
+        said = []
+        from adaptive_runtime import _agent_engines, _runtime_engines
+
+        for module in (_agent_engines, _runtime_engines):
+            self.addCleanup(setattr, module, "say", module.say)
+            module.say = said.append
+        for client in self.clients():
+            said.clear()
+            result = self.call(client.process(OVERLOAD))
+            for success in (True, True, False):
+                client.confidence_engine.record_outcome(success, decision_id=result.decision_id)
+            self.call(client.patch({}))
+            self.assertEqual(len(said), 1)
+            self.assertIn("another outcome", said[0])
+
+    def test_one_of_a_source_and_id_is_processed_once(self):
+        for client in self.clients():
+            event = {**OVERLOAD, "source": "s", "id": "1"}
+            first = self.call(client.process(event))
+            again = self.call(client.process({**event, "severity": 0.0}))
+            self.assertEqual((again.decision_id, again.seq), (first.decision_id, first.seq))
+            self.assertEqual(len(self.store.inbox.entries), 1)
 
     def test_a_verdict_of_review(self):
         for client in self.clients():
@@ -437,7 +465,7 @@ class UnderAdrt(RealAdrt):
                 def alike(one, other, *names):
                     for name in names:
                         a, b = getattr(one, name), getattr(other, name)
-                        near = isinstance(a, float) and abs(a - b) < 1e-4
+                        near = not isinstance(a, str) and abs(a - b) < 1e-4
                         assert a == b or near, (name, one, other)
                 for n in range(300):
                     event = {{"type": chance.choice(types)}}
@@ -458,8 +486,8 @@ class UnderAdrt(RealAdrt):
                     expected = decisions.decide(
                         event, context.context, context.risk, sure, rules=own)
                     alike(decided, expected, "action", "reason", "priority", "verdict")
-                    for name in ("gate", "threshold", "confidence", "environment"):
-                        assert decided.metadata[name] == expected.metadata[name], decided
+                    alike(Decision(decided.metadata), Decision(expected.metadata),
+                          "gate", "threshold", "confidence", "environment")
                     success = chance.random() < 0.6
                     if n % 3 == 0:
                         agent.confidence_engine.record_outcome(success, call_id=sure.call_id)
@@ -470,7 +498,8 @@ class UnderAdrt(RealAdrt):
                         confidences.record_outcome(success, told, context.risk, given)
                 agent.finish()
                 """
-            )
+            ),
+            options=FEW,
         )
 
     def test_what_is_refused(self):
@@ -495,7 +524,8 @@ class UnderAdrt(RealAdrt):
                 agent.patch({"heard": True})
                 agent.finish()
                 """
-            )
+            ),
+            options=FEW,
         )
 
     def test_processing(self):
@@ -514,7 +544,7 @@ class UnderAdrt(RealAdrt):
                     assert [r.action for r in results] == ["scale_up_immediate", "monitor_and_wait"]
                     assert [r.decision_id for r in results] == [1, 2], results
                     assert results[1].checkpoint_created, results
-                    assert len(await runtime.event_history()) == 2
+                    assert len(await runtime.event_history()) == 2 or not first
                     await runtime.emit({"type": "auth_failure", "severity": 0.55}, key="emitted")
                     async for event in runtime.events():
                         async with event:
@@ -532,7 +562,7 @@ class UnderAdrt(RealAdrt):
             asyncio.run(main())
             """
         )
-        self.run_to_end(*command)
+        self.run_to_end(*command, options=FEW)
         self.assertEqual(len(json.loads(self.adrt("decisions", "list", "agent", "--json"))), 3)
 
     def test_what_was_learnt_stays(self):
@@ -555,7 +585,7 @@ class UnderAdrt(RealAdrt):
                 agent.finish()
             """
         )
-        self.run_to_end(*command)
+        self.run_to_end(*command, options=FEW)
 
     def test_a_review_of_a_decision(self):
         process = self.start(
@@ -568,7 +598,7 @@ class UnderAdrt(RealAdrt):
                     result = agent.process(event)
                     assert result.verdict == "review" and result.review_id, result
                     answer = agent.review("Do it?", decision=result)
-                    assert answer.approved, answer
+                    assert answer.approved and answer.id == result.review_id, answer
                     agent.confidence_engine.record_outcome(True, decision_id=result.decision_id)
                     agent.finish()
                 """
@@ -582,7 +612,7 @@ class UnderAdrt(RealAdrt):
 
     def asked(self):
         listed = json.loads(self.adrt("reviews", "list", "agent", "--json"))
-        return [review for review in listed if review["prompt"] == "Do it?"]
+        return [review for review in listed if "trigger_security_audit" in review["prompt"]]
 
     def test_the_environment(self):
         machine = os.path.join(self.dir, "machine", "proc")

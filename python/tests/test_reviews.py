@@ -17,17 +17,19 @@ from test_events import Quiet
 class Questions(Quiet, WithBoth):
     def person(self, *decisions):
         """Decides about reviews as they come, from another thread."""
-        store = self.store
+        store, over = self.store, threading.Event()
 
         def decide():
             for number, (status, *said) in enumerate(decisions, 1):
                 while number not in store.reviews.all:
-                    pass
+                    if over.wait(0.001):
+                        return
                 store.settle_review(number, status, *said)
 
         thread = threading.Thread(target=decide)
         thread.start()
         self.addCleanup(thread.join)
+        self.addCleanup(over.set)
 
     def yes(self, number):
         self.store.settle_review(number, "approved")
@@ -65,13 +67,29 @@ class Questions(Quiet, WithBoth):
 
     def test_what_it_is_about(self):
         for client in self.clients():
-            self.person(("approved",), ("approved",), ("approved",))
-            decided = client.decision_engine.decide({"type": "a"}, "c", "low", 0.5)
-            self.call(client.review("1", decision=decided))
-            self.call(client.review("2", decision=self.call(client.process({"type": "a"}))))
-            self.call(client.review("3", decision=7))
+            self.person(("approved", 1), ("approved", 2), ("approved", 3))
+            decide = client.decision_engine.decide
+            decided = decide({"type": "a"}, "c", "low", 0.5)
+            self.assertEqual(self.call(client.review("1", decision=decided)).answer, 1)
+            result = self.call(client.process({"type": "a"}))
+            self.assertEqual(self.call(client.review("2", decision=result.decision_id)).answer, 2)
+            self.fails(InvalidParams, client.review, "?", decision=7)
             about = [review["decision_id"] for review in self.store.reviews.all.values()]
-            self.assertEqual(about, [1, 2, 7])
+            self.assertEqual(about, [1, 2])
+            # One that waits for a person already is that review, in a block as well.
+            doubtful = decide({"type": "a"}, "self_healing", "critical", 0.5)
+            self.assertEqual((doubtful.verdict, doubtful.review_id), ("review", 3))
+            self.store.emit({"type": "a"})
+
+            def body(event, doubtful=doubtful):
+                self.assertEqual((yield event.review("3", decision=doubtful)).answer, 3)
+                number = doubtful.decision_id
+                self.assertEqual((yield event.review("3", decision=number)).answer, 3)
+
+            self.within(self.next_event(client), body)
+            self.assertEqual(self.store.reviews.all[3]["prompt"],
+                             "run_recovery for a (self_healing, risk critical)?")
+            self.assertEqual(len(self.store.reviews.all), 3)
 
     def test_what_is_no_question(self):
         for client in self.clients():

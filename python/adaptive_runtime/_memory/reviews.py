@@ -38,13 +38,27 @@ class Reviews:
 
     def _known(self, params: dict[str, Any]) -> int | None:
         key = params.get("key")
+        about = params.get("decision_id")
+        for number, asked in self.all.items():
+            if key is None and about is not None and asked["decision_id"] == about:
+                return number
         for number, asked in self.all.items():
             if key is not None and asked["key"] == key:
                 return number
             if key is None and asked["key"] is None and asked["status"] == "pending":
-                if all(asked[name] == params.get(name) for name in ("prompt", "options")):
+                names = ("prompt", "options", "decision_id")
+                if all(asked[name] == params.get(name) for name in names):
                     return number
         return None
+
+    def ask_for_decision(self, decision: int, prompt: str) -> int:
+        """Whether a decision may be carried out; what is asked already is not asked twice."""
+        for number, asked in self.all.items():
+            alike = asked["key"] is None and asked["prompt"] == prompt
+            if asked["status"] == "pending" and asked["decision_id"] is not None and alike:
+                self._undo.put(asked, "count", asked["count"] + 1)
+                return number
+        return self.ask(prompt, {"decision_id": decision})
 
     def ask(self, prompt: str, params: dict[str, Any] | None = None) -> int:
         """A new question; one without `params` waits for ever."""

@@ -32,8 +32,8 @@ def measure(load, replicas, degraded):
         "severity": min(1.0, 0.7 * use),
         "cpu": min(100.0, 80 * use),
         "memory": min(100.0, 35 + 40 * use),
-        "error_rate": max(0.0, min(1.0, use - 1.0)),
-        "latency_ms": 200 * use**3,
+        "error_rate": max(0.0, min(1.0, 2 * (use - 1.0))),
+        "latency_ms": 2000 * use**3,
     }
 
 
@@ -41,6 +41,8 @@ def act(action, service):
     """What the decisions mean here. Those that only watch change nothing."""
     if action == "scale_up_immediate":
         return {"replicas": service["replicas"] + 2, "degraded": False}
+    if action == "restart_service":  # one at a time, beside a new one
+        return {"replicas": service["replicas"] + 1}
     if action in ("throttle_requests", "optimize_resources", "optimize_query"):
         return {"degraded": True}
     return {}

@@ -65,19 +65,16 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// The review that a decision waits for by itself. Who first asks about the
-    /// decision by a key takes it over, with their own words; one that was
-    /// taken over is no longer for others.
+    /// The review that a decision waits for by itself. Who asks about the
+    /// decision takes it over, with their own words; one that was taken over by
+    /// a key is no longer for others.
     fn own_review_of_decision(&mut self, request: &ReviewRequest) -> Option<ReviewRow> {
         let found = self.review_of_decision(request.decision?)?;
         let Some(row) = self.doc.agenda.reviews.get(found.id).cloned() else {
             return (found.key.is_none() || found.key == request.key).then_some(found);
         };
-        if request.key.is_none() || row.key == request.key {
-            return Some(row);
-        }
         if row.key.is_some() {
-            return None;
+            return (row.key == request.key).then_some(row);
         }
         let timeout = request.timeout.map(|timeout| self.context.age + timeout);
         let row = ReviewRow {

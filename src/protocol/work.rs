@@ -10,8 +10,8 @@ mod params;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use params::{event, event_line};
 pub(super) use params::{assess, look, write_op};
+pub use params::{event, event_line};
 
 use crate::clock::Wall;
 use crate::engines::context::{Risk, Signals};

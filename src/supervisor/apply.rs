@@ -138,8 +138,7 @@ pub fn assess(doc: &Doc, asked: &Assess, context: &Context) -> Applied {
             judgement.policy.reading.analyze(kind, signals).to_json()
         }
         Assess::Calculate { signals, risk, context: kind } => {
-            let found =
-                calculate(doc, judgement, signals, *risk, kind.as_deref(), context.age);
+            let found = calculate(doc, judgement, signals, *risk, kind.as_deref(), context.age);
             let number = fastrand::Rng::with_seed(context.seed).u64(..);
             let call = Call { number, risk: *risk, q: found.q, context: kind.clone() };
             let threshold = judgement.policy.threshold(Gate::Full, *risk, context.environment);

@@ -22,9 +22,10 @@ pub use super::units::{
     UnitId,
 };
 pub use super::work::{
-    Arrival, CalibrationRow, DecisionRef, DecisionRow, Due, EventRow, EventState, EventStatus, Fetch, Fetched, History, KvQuery, KvRow,
-    KvValue, Place, PolicyRow, PostRow, Repeat, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound,
-    StepKey, StepRow, StepState, TimerRow, WorkAnswer, WorkOp, WorkRestored,
+    Arrival, CalibrationRow, DecisionRef, DecisionRow, Due, EventRow, EventState, EventStatus,
+    Fetch, Fetched, History, KvQuery, KvRow, KvValue, Place, PolicyRow, PostRow, Repeat, ReviewRef,
+    ReviewRow, ReviewStatus, Scope, Seq, StepFound, StepKey, StepRow, StepState, TimerRow,
+    WorkAnswer, WorkOp, WorkRestored,
 };
 
 pub use crate::engines::environment::Sample;

@@ -152,6 +152,7 @@ impl Bed {
                 | Effect::CloseStdin { .. }
                 | Effect::Signal { .. }
                 | Effect::Post(_)
+                | Effect::Reload
                 | Effect::Reply { .. }
                 | Effect::Notify(_)
                 | Effect::Log { .. }

@@ -145,6 +145,7 @@ impl Checks {
             | Effect::OpenWire { .. }
             | Effect::PassLine
             | Effect::Post(_)
+            | Effect::Reload
             | Effect::Notify(_)
             | Effect::Log { .. } => {}
         }

@@ -110,9 +110,15 @@ impl Work {
                     ReviewRef::Key(key) => {
                         self.reviews.values().rev().find(|row| row.key.as_ref() == Some(key))
                     }
+                    ReviewRef::Decision(_) => panic!("nobody asks for it in this world"),
                 };
                 return Some(WorkAnswer::Review(found.cloned().map(Box::new)));
             }
+            WorkOp::Decision(_)
+            | WorkOp::LookDecision(_)
+            | WorkOp::Policy(_)
+            | WorkOp::Calibration(_)
+            | WorkOp::DropCalibration { .. } => panic!("nobody decides in this world"),
         }
         None
     }
@@ -408,6 +414,8 @@ impl Work {
                 .cloned()
                 .collect(),
             last_review: self.last_review,
+            last_decision: 0,
+            calibrations: Vec::new(),
         }
     }
 

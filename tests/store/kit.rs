@@ -285,6 +285,7 @@ pub fn review_op(id: u64, settled: Option<i64>) -> Op {
         options: None,
         default: ReviewStatus::Rejected,
         expires: None,
+        decision: None,
         count: 1,
         asked: Wall::from_millis(settled.unwrap_or(T0)),
         status,

@@ -95,8 +95,10 @@ impl Learned {
         if self.calibrations.size() < CONTEXTS_KEPT * Risk::ALL.len() {
             return None;
         }
-        let contexts = self.calibrations.iter().filter(|((context, _), _)| **context != *ALL_CONTEXTS);
-        let oldest = contexts.min_by_key(|((context, risk), known)| (known.last, context.clone(), *risk));
+        let contexts =
+            self.calibrations.iter().filter(|((context, _), _)| **context != *ALL_CONTEXTS);
+        let oldest =
+            contexts.min_by_key(|((context, risk), known)| (known.last, context.clone(), *risk));
         let kind = oldest.map(|(kind, _)| kind.clone())?;
         self.calibrations.remove_mut(&kind);
         Some(kind)

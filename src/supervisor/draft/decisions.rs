@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Draft;
+use crate::clock::Age;
 use crate::engines::confidence::{self, Confidence};
 use crate::engines::context::{Context, Risk, Signals};
 use crate::engines::decision::{Decision, Priority, Question, Rule, Verdict, policy};
@@ -11,13 +12,12 @@ use crate::protocol::error::WireError;
 use crate::protocol::reply::quote;
 use crate::protocol::work::{Call, Decide, EventText, Outcome, OutcomeOf, Process};
 use crate::supervisor::agenda::learned::Lesson;
+use crate::supervisor::apply::Judgement;
 use crate::supervisor::book::Doc;
 use crate::supervisor::io::{
     DecisionRef, DecisionRow, PolicyRow, ReviewRef, ReviewRow, Seq, WorkOp,
 };
-use crate::supervisor::apply::Judgement;
 use crate::supervisor::keys;
-use crate::clock::Age;
 
 /// A decision to be, with what it is made of.
 struct Made<'a> {
@@ -37,12 +37,10 @@ impl Draft<'_> {
     pub(super) fn process(&mut self, process: &Process) -> Result<(), WireError> {
         let judgement = self.context.judgement.clone();
         let (seq, event, signals) = match process {
-            Process::Event(event, signals) => {
-                match self.processed_before(event) {
-                    Some(row) => return self.process_again(&row),
-                    None => (self.arrive_done(event)?, event.clone(), *signals),
-                }
-            }
+            Process::Event(event, signals) => match self.processed_before(event) {
+                Some(row) => return self.process_again(&row),
+                None => (self.arrive_done(event)?, event.clone(), *signals),
+            },
             Process::Delivered(seq) => {
                 if let Some(row) = self.known.decision(&DecisionRef::Event(*seq)).cloned() {
                     return self.process_again(&row);
@@ -53,8 +51,14 @@ impl Draft<'_> {
             }
         };
         let context = judgement.policy.reading.analyze(&event.kind, &signals);
-        let confidence =
-            calculate(&self.doc, &judgement, &signals, context.risk, Some(&context.context), self.context.age);
+        let confidence = calculate(
+            &self.doc,
+            &judgement,
+            &signals,
+            context.risk,
+            Some(&context.context),
+            self.context.age,
+        );
         let question = Question {
             context: &context.context,
             risk: context.risk,
@@ -62,15 +66,18 @@ impl Draft<'_> {
             environment: self.context.environment,
         };
         let decision = judgement.policy.decide(&[], &question);
-        let row = self.decided(&judgement, Made {
-            seq,
-            kind: &event.kind,
-            context: &context.context,
-            question,
-            q: Some(confidence.q),
-            basis: basis(&signals, &context, &confidence),
-            decision,
-        })?;
+        let row = self.decided(
+            &judgement,
+            Made {
+                seq,
+                kind: &event.kind,
+                context: &context.context,
+                question,
+                q: Some(confidence.q),
+                basis: basis(&signals, &context, &confidence),
+                decision,
+            },
+        )?;
         let before = self.checkpoints;
         if matches!(process, Process::Event(..)) {
             self.doc.events_since += 1;
@@ -147,15 +154,10 @@ impl Draft<'_> {
         };
         let rule = place(&judgement, rules, decision.place);
         let gate = decision.rule.gate;
-        let row = self.decided(&judgement, Made {
-            seq: 0,
-            kind: &event.kind,
-            context,
-            question,
-            q: None,
-            basis,
-            decision,
-        })?;
+        let row = self.decided(
+            &judgement,
+            Made { seq: 0, kind: &event.kind, context, question, q: None, basis, decision },
+        )?;
         let review = row.review.map_or_else(String::new, |id| format!(",\"review_id\":{id}"));
         self.result(format_args!(
             "{{\"decision_id\":{},\"action\":{},\"reason\":{},\"priority\":\"{}\",\
@@ -176,11 +178,7 @@ impl Draft<'_> {
 
     /// Writes a decision down, with the policy it went by and the review it
     /// waits for.
-    fn decided(
-        &mut self,
-        judgement: &Judgement,
-        made: Made<'_>,
-    ) -> Result<DecisionRow, WireError> {
+    fn decided(&mut self, judgement: &Judgement, made: Made<'_>) -> Result<DecisionRow, WireError> {
         let Made { seq, kind, context, question, q, basis, decision } = made;
         let review = match decision.verdict {
             Verdict::Execute => None,
@@ -272,7 +270,8 @@ impl Draft<'_> {
             Some(_) => return Err(told_before(&format!("decision {id}"))),
             None => {}
         }
-        let q = row.q.unwrap_or_else(|| self.evidence_of(row.confidence, row.risk, Some(&row.context)));
+        let q =
+            row.q.unwrap_or_else(|| self.evidence_of(row.confidence, row.risk, Some(&row.context)));
         self.learn(Some(&row.context), row.risk, q, success);
         row.outcome = Some(success);
         row.settled = Some(self.context.now.wall);
@@ -377,3 +376,6 @@ fn place(judgement: &Judgement, extra: &[Rule], place: usize) -> String {
     };
     quote(&format!("{source} {}", number + 1))
 }
+
+#[cfg(test)]
+mod tests;

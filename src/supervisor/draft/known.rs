@@ -6,12 +6,13 @@
 //! What was looked up is true until it is applied: everything before it has
 //! reached the disk by then.
 
-use crate::protocol::message::{Write, WriteOp};
 use super::events::id_of;
+use crate::protocol::message::{Write, WriteOp};
 use crate::protocol::work::{Emit, OutcomeOf, Process, Scope, StepBegin, WorkWrite};
 use crate::supervisor::agenda::Agenda;
 use crate::supervisor::io::{
-    DecisionRef, DecisionRow, EventRow, KeyHash, ReviewRef, ReviewRow, Seq, StepFound, StepKey, WorkAnswer, WorkOp,
+    DecisionRef, DecisionRow, EventRow, KeyHash, ReviewRef, ReviewRow, Seq, StepFound, StepKey,
+    WorkAnswer, WorkOp,
 };
 
 /// Answers to what was looked up, each beside its question.

@@ -26,8 +26,8 @@ pub use known::Known;
 use super::apply::{Applied, Context};
 use super::book::{Book, Doc};
 use super::io::{
-    CheckpointReason, CheckpointRow, Incarnation, JournalRow, KeyHash, KeyRow, Op, PostRow, Scope, Seq,
-    WorkOp,
+    CheckpointReason, CheckpointRow, Incarnation, JournalRow, KeyHash, KeyRow, Op, PostRow, Scope,
+    Seq, WorkOp,
 };
 use super::keys;
 use super::outbox::Text;

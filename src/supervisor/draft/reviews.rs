@@ -26,10 +26,7 @@ impl Draft<'_> {
             self.review_result(&settled);
             return Ok(());
         }
-        if request.key.is_none()
-            && let Some(row) = request.decision.and_then(|id| self.review_of_decision(id))
-        {
-            let row = self.doc.agenda.reviews.get(row.id).cloned().unwrap_or(row);
+        if let Some(row) = self.own_review_of_decision(request) {
             self.review_result(&row);
             return Ok(());
         }
@@ -68,6 +65,33 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// The review that a decision waits for by itself. Who first asks about the
+    /// decision by a key takes it over, with their own words; one that was
+    /// taken over is no longer for others.
+    fn own_review_of_decision(&mut self, request: &ReviewRequest) -> Option<ReviewRow> {
+        let found = self.review_of_decision(request.decision?)?;
+        let Some(row) = self.doc.agenda.reviews.get(found.id).cloned() else {
+            return (found.key.is_none() || found.key == request.key).then_some(found);
+        };
+        if request.key.is_none() || row.key == request.key {
+            return Some(row);
+        }
+        if row.key.is_some() {
+            return None;
+        }
+        let timeout = request.timeout.map(|timeout| self.context.age + timeout);
+        let row = ReviewRow {
+            key: request.key.clone(),
+            prompt: request.prompt.clone(),
+            options: request.options.clone(),
+            expires: timeout.or(row.expires),
+            default: if request.default_approve { ReviewStatus::Approved } else { row.default },
+            ..row
+        };
+        self.put_review(row.clone());
+        Some(row)
+    }
+
     /// Asks whether a decision may be carried out: the review's number. What is
     /// asked already is not asked twice.
     pub(super) fn ask_for_decision(
@@ -75,9 +99,8 @@ impl Draft<'_> {
         prompt: Arc<str>,
         (timeout, approve): (Duration, bool),
     ) -> Result<u64, WireError> {
-        let same = |row: &ReviewRow| {
-            row.decision.is_some() && row.key.is_none() && row.prompt == prompt
-        };
+        let same =
+            |row: &ReviewRow| row.decision.is_some() && row.key.is_none() && row.prompt == prompt;
         if let Some(row) = self.doc.agenda.reviews.alike(same).cloned() {
             let id = row.id;
             self.put_review(ReviewRow { count: row.count.saturating_add(1), ..row });

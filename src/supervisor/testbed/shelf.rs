@@ -1,13 +1,16 @@
 //! What a disk would have of the work, for the bench: enough to answer reads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::io::{
-    EventRow, EventState, Fetch, Fetched, PostRow, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq,
-    StepFound, StepKey, StepRow, StepState, TimerRow, Unit, WorkAnswer, WorkOp, WorkRestored,
+    CalibrationRow, DecisionRef, DecisionRow, EventRow, EventState, Fetch, Fetched, KeyHash,
+    PostRow, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound, StepKey, StepRow,
+    StepState, TimerRow, Unit, WorkAnswer, WorkOp, WorkRestored,
 };
 use super::super::work::{POSTS_KEPT, WINDOW_BYTES, WINDOW_EVENTS};
 use crate::clock::{Age, Wall};
+use crate::engines::context::Risk;
 
 #[derive(Default)]
 pub struct Shelf {
@@ -16,6 +19,9 @@ pub struct Shelf {
     pub timers: BTreeMap<Box<str>, TimerRow>,
     pub posts: BTreeMap<u64, PostRow>,
     pub reviews: BTreeMap<u64, ReviewRow>,
+    pub decisions: BTreeMap<u64, DecisionRow>,
+    pub policies: BTreeMap<KeyHash, Arc<str>>,
+    pub calibrations: BTreeMap<(Arc<str>, Risk), CalibrationRow>,
     last_seq: Seq,
     last_post: u64,
     age: Age,
@@ -52,6 +58,14 @@ impl Shelf {
             }
             WorkOp::DropPost { id } => drop(self.posts.remove(id)),
             WorkOp::Review(row) => drop(self.reviews.insert(row.id, (**row).clone())),
+            WorkOp::Decision(row) => drop(self.decisions.insert(row.id, (**row).clone())),
+            WorkOp::Policy(row) => drop(self.policies.insert(row.id, row.text.clone())),
+            WorkOp::Calibration(row) => {
+                self.calibrations.insert((row.context.clone(), row.risk), row.clone());
+            }
+            WorkOp::DropCalibration { context, risk } => {
+                self.calibrations.remove(&(context.clone(), *risk));
+            }
             WorkOp::KvPut(_) | WorkOp::KvDelete { .. } => {}
             WorkOp::Fetch(_)
             | WorkOp::FetchPosts { .. }
@@ -59,6 +73,7 @@ impl Shelf {
             | WorkOp::LookStep(_)
             | WorkOp::LookAgent { .. }
             | WorkOp::LookReview(_)
+            | WorkOp::LookDecision(_)
             | WorkOp::Reopen { .. }
             | WorkOp::History(_)
             | WorkOp::KvGet { .. }
@@ -86,8 +101,18 @@ impl Shelf {
                 let is = |row: &&ReviewRow| match which {
                     ReviewRef::Id(id) => row.id == *id,
                     ReviewRef::Key(key) => row.key.as_ref() == Some(key),
+                    ReviewRef::Decision(id) => {
+                        self.decisions.get(id).is_some_and(|found| found.review == Some(row.id))
+                    }
                 };
                 WorkAnswer::Review(self.reviews.values().find(is).cloned().map(Box::new))
+            }
+            WorkOp::LookDecision(which) => {
+                let is = |row: &&DecisionRow| match which {
+                    DecisionRef::Id(id) => row.id == *id,
+                    DecisionRef::Event(seq) => row.seq == *seq,
+                };
+                WorkAnswer::Decision(self.decisions.values().find(is).cloned().map(Box::new))
             }
             WorkOp::Reopen { since } => WorkAnswer::Reopened(self.reopen(*since)),
             other => panic!("the shelf has no answer to {other:?}"),
@@ -165,6 +190,8 @@ impl Shelf {
             last_post: self.last_post,
             reviews: self.reviews.values().filter(waits).cloned().collect(),
             last_review: self.reviews.last_key_value().map_or(0, |(id, _)| *id),
+            last_decision: self.decisions.last_key_value().map_or(0, |(id, _)| *id),
+            calibrations: self.calibrations.values().cloned().collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Decoded, event, name, with_key};
 use crate::engines::context::{Risk, SignalError, Signals};
-use crate::engines::decision::{Gate, Rule, RiskMatch};
+use crate::engines::decision::{Gate, RiskMatch, Rule};
 use crate::protocol::error::WireError;
 use crate::protocol::message::{WriteExtra, params_of};
 use crate::protocol::work::{Assess, Call, Decide, Outcome, OutcomeOf, Process, WorkWrite};
@@ -55,12 +55,12 @@ struct ProcessParams<'a> {
 pub(super) fn process(text: &str) -> Decoded {
     let ProcessParams { event: given, seq, key } = params_of(text)?;
     let what = match (given, seq) {
-        (Some(given), None) => {
-            Process::Event(event(given.get())?, Signals::of_event(given.get())?)
-        }
+        (Some(given), None) => Process::Event(event(given.get())?, Signals::of_event(given.get())?),
         (None, Some(seq)) => Process::Delivered(seq),
         (Some(_), Some(_)) | (None, None) => {
-            return Err(WireError::invalid_params("give \"event\" or \"seq\", and one of them only"));
+            return Err(WireError::invalid_params(
+                "give \"event\" or \"seq\", and one of them only",
+            ));
         }
     };
     Ok((WorkWrite::Process(Box::new(what)), with_key(key)))
@@ -118,9 +118,8 @@ struct OutcomeParams {
 
 pub(super) fn record_outcome(text: &str) -> Decoded {
     let params: OutcomeParams = params_of(text)?;
-    let stated = params.confidence.is_some()
-        || params.context_risk.is_some()
-        || params.context.is_some();
+    let stated =
+        params.confidence.is_some() || params.context_risk.is_some() || params.context.is_some();
     let of = match (params.call_id, params.decision_id, stated) {
         (Some(id), None, false) => {
             let call = Call::from_id(&id);
@@ -201,18 +200,19 @@ struct RuleObject {
 
 fn rule(text: &str) -> Result<Rule, WireError> {
     let object = if text.starts_with('[') {
-        let RuleArray(context, risk, min_confidence, action, reason) =
-            serde_json::from_str(text).map_err(|_| {
-                wrong("rules", "must be [context, risk, min_confidence, action, reason] each")
-            })?;
+        let RuleArray(context, risk, min_confidence, action, reason) = serde_json::from_str(text)
+            .map_err(|_| {
+            wrong("rules", "must be [context, risk, min_confidence, action, reason] each")
+        })?;
         RuleObject { context, risk, min_confidence, action, reason, gate: None }
     } else {
         params_of::<RuleObject>(text)?
     };
     let risk = match object.risk.as_deref() {
         None => RiskMatch::Any,
-        Some(name) => RiskMatch::from_name(name)
-            .ok_or_else(|| wrong("rules", "have an unknown risk: write high, or high+ for above, too"))?,
+        Some(name) => RiskMatch::from_name(name).ok_or_else(|| {
+            wrong("rules", "have an unknown risk: write high, or high+ for above, too")
+        })?,
     };
     let min = probability("min_confidence", object.min_confidence)?;
     let (action, reason) = (name("action", object.action)?, name("reason", object.reason)?);

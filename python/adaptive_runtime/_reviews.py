@@ -46,9 +46,7 @@ class ReviewCall:
         default: str,
         decision: Any,
     ) -> None:
-        # A decision that waits for a review is what that review is known by.
-        asked_already = getattr(decision, "review_id", decision) is not None
-        if key is None and event is not None and not asked_already:
+        if key is None and event is not None:
             # The order of the calls, as with steps: the next attempt asks the same.
             key = f"event {event.seq} {event._numbers.next(_NAME)[1:]}"
         self.event = event

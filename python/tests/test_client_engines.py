@@ -557,7 +557,7 @@ class UnderAdrt(RealAdrt):
                                 os.kill(os.getpid(), 9)
                         break
                     summary = runtime.metrics_summary()
-                    assert summary["restarts"] == 1 and summary["events_processed"] == 4, summary
+                    assert summary["restarts"] == 1 and summary["events_processed"] == 3, summary
                     await runtime.finish()
             asyncio.run(main())
             """
@@ -571,16 +571,16 @@ class UnderAdrt(RealAdrt):
             import os
             from adaptive_runtime import Agent
             with Agent() as agent:
-                event, engine = {"type": "timeout", "severity": 0.5}, agent.confidence_engine
+                event, engine = {"type": "timeout", "severity": 0.45}, agent.confidence_engine
                 found = engine.calculate(event, "low", "latency_issue").final
                 if agent.start_info.incarnation == 1:
-                    assert abs(found - 0.5) < 1e-9, found
+                    assert abs(found - 0.45) < 1e-9, found
                     for _ in range(20):
                         result = agent.process(event)
                         engine.record_outcome(False, decision_id=result.decision_id)
                     agent.patch({"learnt": engine.calculate(event, "low", "latency_issue").final})
                     os.kill(os.getpid(), 9)
-                assert found < 0.45, found
+                assert found < 0.3, found
                 assert abs(found - agent.state["learnt"]) < 1e-4, (found, agent.state)
                 agent.finish()
             """
@@ -634,9 +634,10 @@ class UnderAdrt(RealAdrt):
                     agent.environment.on_change(lambda e: seen.append(e.level))
                     usual = agent.confidence_engine.calculate({}, "low").threshold
                     open("up", "w").close()
-                    while not seen:
+                    while agent.environment.level != "critical":  # it rises step by step
                         agent.sleep(0.01)
-                    assert (seen, agent.environment.level) == (["critical"], "critical")
+                    agent.patch({})
+                    assert seen[-1] == "critical", seen
                     assert agent.environment.signals["memory"] > 0.95
                     raised = agent.confidence_engine.calculate({}, "low").threshold
                     assert abs(raised - usual - 0.20) < 1e-9, raised
@@ -654,7 +655,8 @@ class UnderAdrt(RealAdrt):
                         seen = asyncio.Event()
                         @runtime.environment.on_change
                         async def changed(environment):
-                            seen.set()
+                            if environment.level == "critical":
+                                seen.set()
                         open("up", "w").close()
                         await seen.wait()
                         assert runtime.environment.level == "critical"
@@ -665,8 +667,10 @@ class UnderAdrt(RealAdrt):
             ),
         ):
             with self.subTest(kind):
-                uses_memory(10)
-                options = ["--sensors-root", os.path.dirname(machine), "--sensors-every", "10ms"]
+                # At first there is nothing to see: what is seen first counts at once.
+                if os.path.exists(os.path.join(machine, "meminfo")):
+                    os.unlink(os.path.join(machine, "meminfo"))
+                options = ["--sensors-root", os.path.dirname(machine), "--sensors-every", "10ms", *FEW]
                 process = self.start(*self.script(source), name=kind, options=options)
                 self.wait_for(lambda: self.has("up"), process)
                 os.unlink(os.path.join(self.dir, "up"))

@@ -67,7 +67,7 @@ class Questions(Quiet, WithBoth):
 
     def test_what_it_is_about(self):
         for client in self.clients():
-            self.person(("approved", 1), ("approved", 2), ("approved", 3))
+            self.person(("approved", 1), ("approved", 2))
             decide = client.decision_engine.decide
             decided = decide({"type": "a"}, "c", "low", 0.5)
             self.assertEqual(self.call(client.review("1", decision=decided)).answer, 1)
@@ -81,14 +81,19 @@ class Questions(Quiet, WithBoth):
             self.assertEqual((doubtful.verdict, doubtful.review_id), ("review", 3))
             self.store.emit({"type": "a"})
 
-            def body(event, doubtful=doubtful):
-                self.assertEqual((yield event.review("3", decision=doubtful)).answer, 3)
-                number = doubtful.decision_id
-                self.assertEqual((yield event.review("3", decision=number)).answer, 3)
+            asked = self.store.reviews.all[3]
+            self.assertEqual(asked["prompt"], "run_recovery for a (self_healing, risk critical)?")
 
+            def body(event, doubtful=doubtful):
+                answer = yield event.review("Heal it?", options=[3, 4], decision=doubtful)
+                self.assertEqual(answer.answer, 3)
+
+            self.store.ends_when_idle = True
+            self.store.on_review = lambda n, store=self.store: store.settle_review(n, "approved", 3)
             self.within(self.next_event(client), body)
-            self.assertEqual(self.store.reviews.all[3]["prompt"],
-                             "run_recovery for a (self_healing, risk critical)?")
+            # In the handler's own words, and known by its key.
+            self.assertEqual((asked["prompt"], asked["options"]), ("Heal it?", [3, 4]))
+            self.assertEqual(asked["key"], "event 4 review")
             self.assertEqual(len(self.store.reviews.all), 3)
 
     def test_what_is_no_question(self):

@@ -31,7 +31,6 @@ pub mod naming;
 pub mod notify;
 pub mod output;
 pub mod past;
-pub mod quantity;
 pub mod reviews;
 pub mod run;
 pub mod state;
@@ -54,6 +53,7 @@ use self::failure::Failure;
 use self::output::Out;
 use self::text::Moment;
 use crate::clock;
+pub(crate) use crate::typed::quantity;
 
 /// The exit code of a command that did what it was asked.
 pub const DONE: u8 = 0;

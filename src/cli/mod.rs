@@ -117,6 +117,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::Status(args) => status::main(&args, context),
         Command::Stop(args) => control::stop(&args, context),
         Command::Restart(args) => control::restart(&args, context),
+        Command::Reload(args) => control::reload(&args, context),
         Command::State(command) => state::main(command, context),
         Command::Checkpoints(command) => checkpoints::main(command, context),
         Command::History(command) => history::main(command, context),

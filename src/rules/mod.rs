@@ -127,9 +127,8 @@ impl Draft {
                 "reviews" => draft.reviews = sections::reviews(&value)?,
                 "rule" => draft.rules = rule::all(&value)?,
                 "rules" if value.is.is_table() => {
-                    return Err(Wrong::new(key_at, "a file of rules has no table rules").hint(
-                        "write [thresholds], not [rules.thresholds]; that is for --config",
-                    ));
+                    return Err(Wrong::new(key_at, "a file of rules has no table rules")
+                        .hint("write [thresholds], not [rules.thresholds]; that is for --config"));
                 }
                 unknown => {
                     let hint = "adrt-rules(5) lists them";
@@ -154,10 +153,9 @@ impl Draft {
         }
         warnings::unreachable(&policy, &places, text, &mut remarks);
         remarks.sort_by_key(|remark| remark.at.start);
-        let warnings = remarks.into_iter().map(|remark| Warning {
-            place: Place::of(text, remark.at.start),
-            what: remark.what,
-        });
+        let warnings = remarks
+            .into_iter()
+            .map(|remark| Warning { place: Place::of(text, remark.at.start), what: remark.what });
         Rules { policy, warnings: warnings.collect() }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::sections::{approves, context, meant, name, timeout, within};
 use super::RULES_MAX;
+use super::sections::{approves, context, meant, name, timeout, within};
 use crate::engines::context::Risk;
 use crate::engines::decision::{Gate, ReviewTerms, RiskMatch, Rule};
 use crate::typed::document::{self, Entry, Value, Wrong};

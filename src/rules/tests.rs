@@ -81,7 +81,9 @@ fn everything_is_read() {
 
 #[test]
 fn nothing_is_the_policy_that_is_built_in() {
-    for text in ["", "# only a remark\n", "rule = []\n[weights]\n[thresholds]\n[reviews]\n[contexts]\n"] {
+    for text in
+        ["", "# only a remark\n", "rule = []\n[weights]\n[thresholds]\n[reviews]\n[contexts]\n"]
+    {
         assert_eq!(read(text).policy, Policy::default(), "{text}");
     }
 }
@@ -141,9 +143,15 @@ fn mistakes_are_told_with_their_place() {
         // TOML itself.
         ("[reviews]\n[reviews]\n".to_owned(), "2:2 duplicate key"),
         // Sections.
-        ("[wieghts]\ncpu = 1\n".into(), "1:2 there is no setting \"wieghts\" / did you mean \"weights\"?"),
+        (
+            "[wieghts]\ncpu = 1\n".into(),
+            "1:2 there is no setting \"wieghts\" / did you mean \"weights\"?",
+        ),
         ("speed = 1\n".into(), "1:1 there is no setting \"speed\" / adrt-rules(5) lists them"),
-        ("[[rules]]\naction = \"a\"\n".into(), "1:3 there is no setting \"rules\" / did you mean \"rule\"?"),
+        (
+            "[[rules]]\naction = \"a\"\n".into(),
+            "1:3 there is no setting \"rules\" / did you mean \"rule\"?",
+        ),
         (
             "[rules.weights]\n".into(),
             "1:2 a file of rules has no table rules / write [thresholds], not \
@@ -182,7 +190,10 @@ fn mistakes_are_told_with_their_place() {
              error_rate 0.15, latency 0.1; those left out are as built in",
         ),
         // Thresholds.
-        ("[thresholds]\nhihg = 0.5\n".into(), "2:1 there is no setting \"hihg\" / did you mean \"high\"?"),
+        (
+            "[thresholds]\nhihg = 0.5\n".into(),
+            "2:1 there is no setting \"hihg\" / did you mean \"high\"?",
+        ),
         ("[thresholds]\nhigh = 0.96\n".into(), "2:8 0.96 is no number from 0 to 0.95"),
         ("[thresholds]\nhigh = true\n".into(), "2:8 this is a number, not boolean"),
         (
@@ -273,10 +284,7 @@ fn mistakes_are_told_with_their_place() {
             rule("review_timeout = \"soon\""),
             "4:18 \"soon\" is no span of time; write it like 500ms, 10s, 2m, 1h or 1h30m",
         ),
-        (
-            rule("review_default = \"x\""),
-            "4:18 \"x\" is no answer / one of: approve, reject",
-        ),
+        (rule("review_default = \"x\""), "4:18 \"x\" is no answer / one of: approve, reject"),
     ];
     let differs = |(text, expected): &(String, &str)| {
         let told = mistake(text, Layout::Whole);
@@ -395,8 +403,10 @@ fn costs_beyond_every_threshold_are_told() {
 
 #[test]
 fn weights_in_thirds_pass() {
-    let text = "[weights]\nseverity = 0.333\ncpu = 0.333\nmemory = 0.333\nerror_rate = 0\nlatency = 0\n";
-    let weights = Weights { severity: 0.333, cpu: 0.333, memory: 0.333, error_rate: 0.0, latency: 0.0 };
+    let text =
+        "[weights]\nseverity = 0.333\ncpu = 0.333\nmemory = 0.333\nerror_rate = 0\nlatency = 0\n";
+    let weights =
+        Weights { severity: 0.333, cpu: 0.333, memory: 0.333, error_rate: 0.0, latency: 0.0 };
     assert_eq!(read(text).policy.reading.weights, weights);
 }
 

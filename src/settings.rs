@@ -6,7 +6,7 @@
 //! business), and any default.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One supervised run.
@@ -55,6 +55,9 @@ pub struct Settings {
     pub event_timeout: Option<Duration>,
     /// Later events wait for one that is delayed or was nacked.
     pub ordered: bool,
+
+    /// Where the rules are that decisions go by, beside those built in.
+    pub rules: Option<RulesFile>,
 
     /// What a stop may take, from the request to SIGKILL.
     pub stop_timeout: Duration,
@@ -118,6 +121,24 @@ pub enum EventSource {
     Stdin,
     /// A file that is followed, or a FIFO; absolute. It need not be there yet.
     Path(PathBuf),
+}
+
+/// Where rules are written; absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RulesFile {
+    /// In a file of their own.
+    Own(PathBuf),
+    /// In the table `rules` of the configuration file, if it has one.
+    Config(PathBuf),
+}
+
+impl RulesFile {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Own(path) | Self::Config(path) => path,
+        }
+    }
 }
 
 /// What to do with a damaged database.

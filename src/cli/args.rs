@@ -65,6 +65,7 @@ pub enum Command {
     Status(status::StatusArgs),
     Stop(control::StopArgs),
     Restart(control::RestartArgs),
+    Reload(control::ReloadArgs),
     #[command(subcommand, arg_required_else_help = true)]
     State(state::StateCommand),
     #[command(subcommand, arg_required_else_help = true)]
@@ -90,7 +91,7 @@ pub enum Command {
 
 /// Commands by what they are for, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["run", "list", "status", "stop", "restart"]),
+    ("Run", &["run", "list", "status", "stop", "restart", "reload"]),
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
     ("Keep", &["backup", "restore", "rename", "rm"]),

@@ -31,7 +31,6 @@ pub mod naming;
 pub mod notify;
 pub mod output;
 pub mod past;
-pub mod quantity;
 pub mod reviews;
 pub mod run;
 pub mod state;
@@ -54,6 +53,7 @@ use self::failure::Failure;
 use self::output::Out;
 use self::text::Moment;
 use crate::clock;
+pub(crate) use crate::typed::quantity;
 
 /// The exit code of a command that did what it was asked.
 pub const DONE: u8 = 0;
@@ -117,6 +117,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::Status(args) => status::main(&args, context),
         Command::Stop(args) => control::stop(&args, context),
         Command::Restart(args) => control::restart(&args, context),
+        Command::Reload(args) => control::reload(&args, context),
         Command::State(command) => state::main(command, context),
         Command::Checkpoints(command) => checkpoints::main(command, context),
         Command::History(command) => history::main(command, context),

@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use super::child::{Child, End};
 use super::control::{self, Bound, Control};
 use super::environment::Template;
+use super::manager::Manager;
 use super::post::{self, PostOffice};
+use super::rules::{self, Rereader};
 use super::sources;
 use crate::clock;
 use crate::feed::Feed;
@@ -21,6 +23,7 @@ use crate::output::Sink;
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
 use crate::sensors::Sensors;
+use crate::settings::RulesFile;
 use crate::signals::Signals;
 use crate::store::open::Store;
 use crate::store::writer::{Report, Writer};
@@ -68,6 +71,8 @@ pub struct Parts {
     pub feed: Option<Feed>,
     /// The machine's sensors.
     pub sensors: Option<Sensors>,
+    /// Where rules are.
+    pub rules: Option<RulesFile>,
     /// Where other agents are.
     pub state_dir: PathBuf,
     /// The budget of a database.
@@ -95,7 +100,7 @@ pub struct Driver {
     pub(super) spawned: mpsc::UnboundedReceiver<SpawnReport>,
     pub(super) spawn_sender: mpsc::UnboundedSender<SpawnReport>,
     pub(super) control: Option<Control>,
-    pub(super) notifier: Notifier,
+    pub(super) manager: Manager,
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
     pub(super) command: Template,
@@ -103,6 +108,9 @@ pub struct Driver {
     pub(super) sensors: Option<Sensors>,
     pub(super) post_office: PostOffice,
     pub(super) posted: mpsc::UnboundedReceiver<post::Report>,
+    pub(super) rules_file: Option<RulesFile>,
+    pub(super) rereader: Rereader,
+    pub(super) reread: mpsc::UnboundedReceiver<rules::Report>,
     pub(super) max_frame: usize,
     pub(super) verbose: bool,
     pub(super) child: Option<Child>,
@@ -125,6 +133,7 @@ enum Event {
     Lines(SourceBatch),
     Sample(Sample),
     Posted(post::Report),
+    Reread(rules::Report),
     WireReadable,
     StdinWritable,
     Stderr { open: bool },
@@ -147,6 +156,7 @@ impl Driver {
             // The loop is gone only when nobody waits for reports any more.
             let _loop_is_gone = report.send(r);
         })?;
+        let (reread_sender, reread) = mpsc::unbounded_channel();
         let watchdog = parts
             .notifier
             .watchdog_interval()
@@ -163,7 +173,7 @@ impl Driver {
             spawned,
             spawn_sender,
             control: parts.control.map(Control::serve).transpose()?,
-            notifier: parts.notifier,
+            manager: Manager::new(parts.notifier),
             stdout: parts.stdout,
             stderr: parts.stderr,
             command: parts.command,
@@ -171,6 +181,9 @@ impl Driver {
             sensors: parts.sensors,
             post_office: PostOffice::new(parts.state_dir, parts.max_db, posted_sender),
             posted,
+            rules_file: parts.rules.clone(),
+            rereader: Rereader::new(parts.rules, reread_sender),
+            reread,
             max_frame: parts.max_frame,
             verbose: parts.verbose,
             child: None,
@@ -216,7 +229,7 @@ impl Driver {
         if let Some(control) = &self.control {
             control.remove();
         }
-        self.notifier.flush(NOTIFY_PATIENCE);
+        self.manager.flush(NOTIFY_PATIENCE);
     }
 
     /// Waits for whatever comes first.
@@ -240,6 +253,7 @@ impl Driver {
             batch = sources::lines(feed) => Event::Lines(batch),
             sample = sources::sample(self.sensors.as_ref()) => Event::Sample(sample),
             Some(report) = self.posted.recv() => Event::Posted(report),
+            Some(report) = self.reread.recv() => Event::Reread(report),
             () = sources::readable(wire) => Event::WireReadable,
             () = sources::writable(stdin) => Event::StdinWritable,
             open = sources::text(stderr) => Event::Stderr { open },
@@ -266,6 +280,7 @@ impl Driver {
             Event::Lines(batch) => self.handle(Input::Source(batch)),
             Event::Sample(sample) => self.handle(Input::Sample(sample)),
             Event::Posted((id, outcome)) => self.handle(Input::Posted { id, outcome }),
+            Event::Reread(report) => self.reread(report),
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),
             Event::Text { open: false } => self.with_child(|child| child.text = None),
@@ -273,7 +288,7 @@ impl Driver {
             // The loop's next turn does what was waited for.
             Event::StdinWritable | Event::SinkHasRoom => {}
             Event::Timeout => self.handle(Input::Tick),
-            Event::Watchdog => self.notifier.watchdog(),
+            Event::Watchdog => self.manager.watchdog(),
         }
     }
 

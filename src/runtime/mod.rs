@@ -11,8 +11,10 @@
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
+//! - `manager`: what the service manager is told.
 //! - `python_client`: the Python package carried in this binary.
 //! - `post`: events on their way to other agents.
+//! - [`rules`]: the rules file, read and read again.
 //! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
 //!   the adrt that runs an agent.
 //! - [`foreground`]: one command, as a shell runs it.
@@ -24,10 +26,12 @@ mod effects;
 mod environment;
 pub mod foreground;
 mod life;
+mod manager;
 pub mod offline;
 pub mod peer;
 mod post;
 mod python_client;
+pub mod rules;
 mod run;
 mod sources;
 mod stdin_queue;

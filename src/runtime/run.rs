@@ -16,13 +16,15 @@ use super::control::{self, Bound};
 use super::driver::{Driver, Parts};
 use super::effects::say;
 use super::environment::Template;
-use super::python_client;
+use super::{python_client, rules};
 use crate::clock;
+use crate::engines::decision;
 use crate::feed::{self, Feed, Source, SourceError};
 use crate::output::Sink;
 use crate::process::reap::{self, Reaper};
 use crate::process::spawn::{self, Spawner};
 use crate::process::sweep;
+use crate::rules::Rules;
 use crate::sensors::{Sensors, Sources};
 use crate::settings::{self, Settings};
 use crate::signals::Signals;
@@ -35,6 +37,7 @@ use crate::supervisor::io::{Boot, Level, Outcome, SOURCE_POSITION, SpawnFailure,
 use crate::supervisor::machine::{EventPolicy, Machine, OnCrashLoop, Setup};
 use crate::supervisor::restart::{Policy, RestartMode};
 use crate::systemd::Notifier;
+use crate::typed::document::Fault;
 
 /// How long `run` waits for a command that holds the lock for a write.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
@@ -61,6 +64,8 @@ pub enum RunError {
     },
     /// Events can't be read from where they are to come from.
     Source(SourceError),
+    /// The rules can't be read, or make no sense.
+    Rules(Fault),
     /// The system refused something that nothing works without.
     System {
         /// What.
@@ -77,6 +82,7 @@ impl fmt::Display for RunError {
             Self::Lock(e) => write!(f, "{e}"),
             Self::Open(e) => write!(f, "{e}"),
             Self::Source(e) => write!(f, "{e}"),
+            Self::Rules(e) => write!(f, "{e}"),
             Self::OtherScript { agent, theirs, ours } => write!(
                 f,
                 "the state of {agent:?} belongs to {}, not to {}",
@@ -99,6 +105,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// # Errors
 /// What kept the run from beginning; see [`RunError`].
 pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
+    let rules = settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Rules)?;
     if let Some(source) = source(settings) {
         feed::check(&source).map_err(RunError::Source)?;
     }
@@ -119,7 +126,7 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
         sweep::kill_orphan_group(orphan);
     }
     let (_lock, control) = held.unzip();
-    drive(parts(settings, &home, control, store, boot, signals, sensors)?)
+    drive(parts(settings, &home, control, (store, boot), signals, sensors, rules)?)
 }
 
 /// A command that can't be executed, before anything is made for it: a slip of
@@ -166,12 +173,14 @@ fn parts(
     settings: &Settings,
     home: &Home,
     control: Option<Bound>,
-    store: Store,
-    boot: Boot,
+    (store, boot): (Store, Boot),
     signals: Signals,
     sensors: io::Result<Option<Sensors>>,
+    rules: Option<Rules>,
 ) -> Result<Parts, RunError> {
     let stderr = Sink::stderr().map_err(system("output thread"))?;
+    let decisions =
+        rules.map_or_else(Default::default, |rules| first_rules(settings, rules, &stderr));
     let client = settings.python_client.then(|| python_client::install(settings, home));
     let client = client.transpose().unwrap_or_else(|e| {
         stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
@@ -186,7 +195,7 @@ fn parts(
     let reaper = Reaper::new();
     let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
     Ok(Parts {
-        machine: Machine::new(setup(settings)?, &boot, clock::now()),
+        machine: Machine::new(setup(settings, decisions)?, &boot, clock::now()),
         boot,
         store,
         signals,
@@ -199,6 +208,7 @@ fn parts(
         control,
         feed,
         sensors,
+        rules: settings.rules.clone(),
         state_dir: settings.state_dir.clone(),
         max_db: settings.max_db,
         max_frame: settings.max_frame,
@@ -236,7 +246,20 @@ fn sensors(settings: &Settings) -> io::Result<Option<Sensors>> {
     Sensors::start(Sources { root: settings.sensors_root.clone(), disk }, every).map(Some)
 }
 
-fn setup(settings: &Settings) -> Result<Setup, RunError> {
+/// Tells of what in the rules does nothing, and makes of them what decisions go
+/// by.
+fn first_rules(settings: &Settings, rules: Rules, stderr: &Sink) -> Arc<decision::Policy> {
+    let Some(file) = &settings.rules else { return Arc::default() };
+    for line in rules::warnings(file, &rules) {
+        say(stderr, &line, false);
+    }
+    if settings.verbose {
+        say(stderr, &rules::summary(file, &rules), false);
+    }
+    Arc::new(rules.policy)
+}
+
+fn setup(settings: &Settings, decisions: Arc<decision::Policy>) -> Result<Setup, RunError> {
     let random = |bytes: &mut [u8]| {
         getrandom::fill(bytes).map_err(|e| RunError::System {
             what: "random numbers",
@@ -265,8 +288,8 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
             settings::OnCrashLoop::Stop => OnCrashLoop::Stop,
         },
         checkpoint_every: settings.checkpoint_every,
-        decisions: Arc::default(),
-        rules_file: false,
+        decisions,
+        rules_file: settings.rules.is_some(),
         time_zone: clock::time_zone(),
         seed: u64::from_ne_bytes(seed),
     })

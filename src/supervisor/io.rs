@@ -129,6 +129,9 @@ pub enum Input<'a> {
     },
     /// From now on decisions go by this policy.
     Policy(Arc<Policy>),
+    /// The rules file was read again and has this mistake: they go on by the
+    /// policy that there is.
+    PolicyRefused(String),
     /// A look at the machine's sensors.
     Sample(Sample),
     /// Somebody asked adrt itself for something by a signal.
@@ -243,8 +246,8 @@ pub enum Effect {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Read the rules file again, and answer with [`Input::Policy`] if it is
-    /// good.
+    /// Read the rules file again, and answer with [`Input::Policy`], or
+    /// [`Input::PolicyRefused`] if it has a mistake.
     Reload,
     /// Tell the service manager.
     Notify(Notice),

@@ -41,6 +41,7 @@ use super::leaving::{Leaving, Stopping};
 use super::lifecycle::Settled;
 use super::outbox::Outbox;
 use super::queue::{Flight, Origin, Own, Queue, Work};
+use super::reload::Reloads;
 use super::restart::Restarts;
 pub use super::setup::{
     EVENT_MAX_AGE_DEFAULT, EventPolicy, INFLIGHT_BYTES_MAX, MAX_ATTEMPTS_DEFAULT,
@@ -50,7 +51,6 @@ pub use super::setup::{
 use super::surroundings::Surroundings;
 use super::trouble::Trouble;
 use crate::clock::{Age, Mono, Now, Wall, span};
-use crate::engines::decision::Policy;
 use crate::engines::state::Limits;
 use crate::protocol::work::Subscription;
 
@@ -141,6 +141,7 @@ pub struct Machine {
     pub(super) desk: Desk,
     /// What decisions go by.
     pub(super) judgement: Judgement,
+    pub(super) reloads: Reloads,
     pub(super) environment: Surroundings,
     pub(super) now: Now,
     pub(super) phase: Phase,
@@ -197,6 +198,7 @@ impl Machine {
             age_base: None,
             desk: Desk::default(),
             judgement: Judgement::new(setup.decisions.clone()),
+            reloads: Reloads::default(),
             environment: Surroundings::default(),
             setup,
             now,
@@ -271,6 +273,7 @@ impl Machine {
             Input::Source(batch) => self.source(batch),
             Input::Posted { id, outcome } => self.posted(id, outcome),
             Input::Policy(policy) => self.judge_by(policy),
+            Input::PolicyRefused(trouble) => self.policy_refused(trouble),
             Input::Sample(sample) => self.sampled(&sample),
             Input::Signal(request) => self.signalled(request),
             Input::Tick => {}
@@ -462,20 +465,6 @@ impl Machine {
             }
             SignalRequest::Reload => self.reload(),
         }
-    }
-
-    /// Has the rules file read again, if there is one.
-    pub(super) fn reload(&mut self) {
-        if self.setup.rules_file {
-            self.out.push(Effect::Reload);
-        } else {
-            self.log(Level::Info, "nothing to reload: there is no rules file");
-        }
-    }
-
-    /// From now on decisions go by this policy.
-    fn judge_by(&mut self, policy: Arc<Policy>) {
-        self.judgement = Judgement::new(policy);
     }
 
     pub(super) fn signal_group(&mut self, signal: GroupSignal) {

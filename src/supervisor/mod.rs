@@ -25,6 +25,7 @@
 //! - [`outbox`]: what the agent has been told and has not read yet.
 //! - [`trouble`]: a disk that refuses.
 //! - [`surroundings`]: what the sensors say of the machine, and the telling of it.
+//! - [`reload`]: the rules file, and what came of reading it again.
 //! - [`status`]: what an operator is shown.
 
 pub mod exit;
@@ -52,6 +53,7 @@ mod lookups;
 mod outbox;
 mod queue;
 mod records;
+mod reload;
 mod setup;
 mod shown;
 mod status;

@@ -32,6 +32,7 @@ impl Machine {
         put("subscribed", self.subscribed());
         put("last_exit", self.last_exit());
         put("environment", self.environment.status());
+        put("rules", self.rules_json());
         put("store", json!(self.store_line()));
         put("writes_waiting", json!(self.writes_waiting()));
         if let Some(book) = &self.book {

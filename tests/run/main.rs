@@ -22,6 +22,7 @@ mod plain;
 mod refusals;
 mod restarts;
 mod rivals;
+mod rules;
 mod sensors;
 mod sources;
 mod stops;

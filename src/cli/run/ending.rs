@@ -1,6 +1,7 @@
 //! How a run ended, or why it did not begin: the exit code, and what is said.
 
 use crate::cli::agent::of_home;
+use crate::cli::config::of_fault;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::manage::of_lock;
 use crate::cli::output::note;
@@ -76,6 +77,7 @@ pub(super) fn of_run(settings: &Settings, error: RunError) -> Failure {
         RunError::Source(error @ SourceError::Io { .. }) => Failure::new(Kind::NotFound, what)
             .why(error)
             .hint("let the user the agent runs as read it, or name another file: --events FILE"),
+        RunError::Rules(fault) => of_fault(&fault),
         RunError::System { .. } => Failure::new(Kind::Failed, what)
             .why(error)
             .hint("the system is short of something: see ulimit -a, and the system's log"),

@@ -16,7 +16,7 @@ pub mod options;
 use options::{CrashLoop, Damage, Restart, RunOptions, Stdin};
 
 use crate::sensors;
-use crate::settings::{EventSource, Settings};
+use crate::settings::{EventSource, RulesFile, Settings};
 use crate::store::open::MAX_DB_DEFAULT;
 use crate::supervisor::machine;
 use crate::supervisor::restart::Policy;
@@ -99,10 +99,38 @@ pub fn settings(args: RunArgs, state_dir: Option<&Path>, env: &Env) -> Result<Se
         &state_dir,
     );
     let options = args.options.over(file.options);
-    let dirs = Dirs { state_dir, runtime_dir, cwd: &env.cwd };
-    let settings = complete(Named { agent, argv, script }, dirs, options);
+    let config = args.config.as_ref().map(|path| env.cwd.join(path));
+    let rules = rules_file(options.decisions.rules.as_deref(), config, file.has_rules, &env.cwd)?;
+    let places = Places { state_dir, runtime_dir, rules, cwd: &env.cwd };
+    let settings = complete(Named { agent, argv, script }, places, options);
     check(&settings)?;
     Ok(settings)
+}
+
+/// Where the rules are. A configuration file that has none may have some when
+/// it is read again; what is no file can't be.
+fn rules_file(
+    own: Option<&Path>,
+    config: Option<PathBuf>,
+    config_has_rules: bool,
+    cwd: &Path,
+) -> Result<Option<RulesFile>, Failure> {
+    match (own, config) {
+        (Some(own), Some(config)) if config_has_rules => {
+            Err(Failure::new(Kind::Usage, "there are rules in two places")
+                .why(format!(
+                    "--rules names {}, and {} has a table rules",
+                    own.display(),
+                    config.display()
+                ))
+                .hint("leave out one of them"))
+        }
+        (Some(own), _) => Ok(Some(RulesFile::Own(cwd.join(own)))),
+        (None, config) => {
+            let config = config.filter(|path| config_has_rules || path.is_file());
+            Ok(config.map(RulesFile::Config))
+        }
+    }
 }
 
 /// Who is run.
@@ -113,24 +141,26 @@ struct Named {
 }
 
 /// Where everything is.
-struct Dirs<'a> {
+struct Places<'a> {
     state_dir: PathBuf,
     runtime_dir: PathBuf,
+    rules: Option<RulesFile>,
     cwd: &'a Path,
 }
 
 /// Puts the default wherever nobody said anything. The defaults are those of
 /// the modules that the settings are for.
-fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
+fn complete(named: Named, places: Places<'_>, options: RunOptions) -> Settings {
     let policy = Policy::default();
-    let RunOptions { restarts, events, process, storage, sensors: watch, verbose } = options;
+    let RunOptions { restarts, events, process, storage, sensors: watch, decisions: _, verbose } =
+        options;
     let sensors_every = watch.sensors_every.unwrap_or(sensors::EVERY_DEFAULT);
     Settings {
         agent: named.agent,
         argv: named.argv,
         script: named.script,
-        state_dir: dirs.state_dir,
-        runtime_dir: dirs.runtime_dir,
+        state_dir: places.state_dir,
+        runtime_dir: places.runtime_dir,
         restart: restarts.restart.unwrap_or(Restart::OnFailure).into(),
         backoff_initial: restarts.backoff_initial.unwrap_or(policy.initial),
         backoff_multiplier: restarts.backoff_multiplier.unwrap_or(policy.multiplier),
@@ -140,12 +170,13 @@ fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
         max_restarts: restarts.max_restarts,
         fatal_exit: restarts.fatal_exit.unwrap_or_default(),
         on_crash_loop: restarts.on_crash_loop.unwrap_or(CrashLoop::Continue).into(),
-        events: events.events.map(|path| source(&path, dirs.cwd)),
+        events: events.events.map(|path| source(&path, places.cwd)),
         max_attempts: events.max_attempts.unwrap_or(machine::MAX_ATTEMPTS_DEFAULT),
         nack_max: events.nack_max.unwrap_or(machine::NACK_MAX_DEFAULT),
         event_max_age: events.event_max_age.unwrap_or(machine::EVENT_MAX_AGE_DEFAULT),
         event_timeout: events.event_timeout,
         ordered: events.ordered == Some(true),
+        rules: places.rules,
         stop_timeout: process.stop_timeout.unwrap_or(machine::STOP_TIMEOUT_DEFAULT),
         ready_timeout: process.ready_timeout.unwrap_or(machine::READY_TIMEOUT_DEFAULT),
         stdin_inherit: process.stdin == Some(Stdin::Inherit),
@@ -158,7 +189,7 @@ fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
         on_damage: storage.on_damage.unwrap_or(Damage::Stop).into(),
         ephemeral: storage.ephemeral == Some(true),
         sensors_every: (!sensors_every.is_zero()).then_some(sensors_every),
-        sensors_root: dirs.cwd.join(watch.sensors_root.unwrap_or_else(|| "/".into())),
+        sensors_root: places.cwd.join(watch.sensors_root.unwrap_or_else(|| "/".into())),
         verbose: verbose == Some(true),
     }
 }

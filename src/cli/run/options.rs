@@ -23,6 +23,9 @@ pub struct RunOptions {
     /// Where events come from, and what becomes of them.
     #[command(flatten)]
     pub events: EventOptions,
+    /// What decisions go by.
+    #[command(flatten)]
+    pub decisions: DecisionOptions,
     /// How the process is treated.
     #[command(flatten)]
     pub process: ProcessOptions,
@@ -108,6 +111,27 @@ fn source() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
+/// What decisions go by.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Decisions")]
+pub struct DecisionOptions {
+    /// Decide by the rules in this TOML file, then by those built in
+    ///
+    /// Contexts, weights, thresholds, reviews and rules: see adrt-rules(5). They
+    /// may also stand in the table rules of the file of --config. adrt reload,
+    /// or SIGHUP, has the file read again; one with a mistake in it is refused
+    /// with line and column, and what was read before stays.
+    #[arg(long, value_name = "FILE", env = "ADRT_RULES", value_parser = file())]
+    pub rules: Option<PathBuf>,
+}
+
+/// A file; the empty one is a slip.
+fn file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        if path.as_os_str().is_empty() { Err("is empty; name a file") } else { Ok(path) }
+    })
+}
+
 /// How the agent's process is treated.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "The process")]
@@ -185,6 +209,7 @@ impl RunOptions {
         Self {
             restarts: self.restarts.over(below.restarts),
             events: self.events.over(below.events),
+            decisions: self.decisions.over(below.decisions),
             process: self.process.over(below.process),
             storage: self.storage.over(below.storage),
             sensors: self.sensors.over(below.sensors),
@@ -219,6 +244,12 @@ impl EventOptions {
             event_timeout: self.event_timeout.or(below.event_timeout),
             ordered: self.ordered.or(below.ordered),
         }
+    }
+}
+
+impl DecisionOptions {
+    fn over(self, below: Self) -> Self {
+        Self { rules: self.rules.or(below.rules) }
     }
 }
 

@@ -103,6 +103,8 @@ pub struct Status {
     pub written_bytes: Option<u64>,
     /// How hard pressed the machine is; null if nobody looks.
     pub environment: Option<Environment>,
+    /// The rules file; null without one.
+    pub rules: Option<Rules>,
     /// `ok`, or what is wrong with the disk.
     pub store: Option<String>,
     /// Requests that wait for the disk.
@@ -187,6 +189,20 @@ impl Inbox {
     pub const fn depth(&self) -> u64 {
         self.pending + self.held + self.parked
     }
+}
+
+/// The rules file of a run.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Rules {
+    /// Rules in it that are in force.
+    pub own: u64,
+    /// How often it was read again.
+    pub reloads: u64,
+    /// When those in force were read, RFC 3339; null if at the start.
+    pub reloaded: Option<String>,
+    /// Why the last reading changed nothing.
+    pub trouble: Option<String>,
 }
 
 /// How an incarnation ended.
@@ -376,6 +392,8 @@ impl Status {
                 let trouble = self.crash_loop == Some(true)
                     || self.inbox.as_ref().is_some_and(|inbox| inbox.full)
                     || self.store.as_deref().is_some_and(|store| store != "ok")
+                    // The next start of adrt would refuse that file.
+                    || self.rules.as_ref().is_some_and(|rules| rules.trouble.is_some())
                     || (self.phase == "starting" && self.crashes_in_row > Some(0));
                 if trouble { Health::Degraded } else { Health::Ok }
             }

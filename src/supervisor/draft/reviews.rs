@@ -29,11 +29,14 @@ impl Draft<'_> {
                 WireError::invalid_params(why).with_text("member", "decision_id")
             })?),
         };
-        // A decision has one review, whoever asks for it.
-        if let Some(row) = decision.as_ref().and_then(|row| self.review_of_decision(row)) {
-            self.review_result(&row);
-            return Ok(());
-        }
+        let its_own = decision.as_ref().and_then(|row| self.review_of_decision(row));
+        // Taken over by one key, it is not for another.
+        let is_anothers = |row: &ReviewRow| row.key.is_some() && request.key.is_some();
+        let decision = match its_own {
+            Some(row) if !is_anothers(&row) => return self.take_over(row, request),
+            Some(_) => None,
+            None => decision,
+        };
         let same = |row: &ReviewRow| {
             request.key.is_none()
                 && row.key.is_none()
@@ -92,6 +95,24 @@ impl Draft<'_> {
         self.review_result(&row);
         if waits {
             self.put_review(row);
+        }
+        Ok(())
+    }
+
+    /// The review that a decision waits for by itself. Who asks about the
+    /// decision takes it over, with their own words.
+    fn take_over(&mut self, row: ReviewRow, request: &ReviewRequest) -> Result<(), WireError> {
+        self.review_result(&row);
+        if row.status == ReviewStatus::Pending && row.key.is_none() {
+            let timeout = request.timeout.map(|timeout| self.context.age + timeout);
+            self.put_review(ReviewRow {
+                key: request.key.clone(),
+                prompt: request.prompt.clone(),
+                options: request.options.clone(),
+                expires: timeout.or(row.expires),
+                default: if request.default_approve { ReviewStatus::Approved } else { row.default },
+                ..row
+            });
         }
         Ok(())
     }

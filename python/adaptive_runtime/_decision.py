@@ -81,7 +81,7 @@ class DecisionEngine:
     def _choose(
         self, first: list[_rules.Rule], context: str, risk: str, confidence: float
     ) -> tuple[_rules.Rule, str]:
-        tables = (("rules", first), ("custom", self.custom_rules), ("built-in", _rules.BUILT_IN))
+        tables = (("call", first), ("user", self.custom_rules), ("built-in", _rules.BUILT_IN))
         for name, table in tables:
             for index, rule in enumerate(table):
                 if rule.fits(context, risk, confidence):

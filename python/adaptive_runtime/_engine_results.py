@@ -79,6 +79,8 @@ class Processed(Record):
     decision_id: int
     review_id: int | None
     """The review, where the verdict is that."""
+    seq: int
+    """The event's number."""
     state_version: int
     state_persisted: bool
     checkpoint_created: bool

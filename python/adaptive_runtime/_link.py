@@ -134,6 +134,16 @@ class Link:
     def _closed(self) -> None:
         self._stop()
 
+    @property
+    def ends_program(self) -> bool:
+        """Whether a program that doesn't see to its end itself is to be ended now.
+
+        By a parent that kills it else; or by an operator who has told its child.
+        """
+        if not self.core.transport.supervised:
+            return self.told_to_stop and self.core.transport.owned
+        return self.stopping and self.terminator is not None and self.terminator.installed
+
     def raise_if_lost(self) -> None:
         """Where adrt is the child and not the parent, its end is no reason to end, but an error."""
         closed = self.core.closed

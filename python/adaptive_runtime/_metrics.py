@@ -26,6 +26,7 @@ class Metrics:
         self._started = 0.0
         self._ended: float | None = None
         self._processed = 0
+        self._decisions: dict[int, None] = {}  # the latest
         self._confidence = 0.0
         self._counts: dict[str, dict[str, int]] = {
             name: {} for name in ("type", "action", "priority", "verdict")
@@ -42,7 +43,12 @@ class Metrics:
             self._ended = time.monotonic()
 
     def processed(self, result: Processed) -> None:
-        """An event has been processed."""
+        """An event has been processed; once, however often it was asked for."""
+        if result.decision_id in self._decisions:
+            return
+        self._decisions[result.decision_id] = None
+        if len(self._decisions) > NAMES_KEPT:
+            del self._decisions[next(iter(self._decisions))]
         self._processed += 1
         self._confidence += result.confidence
         self.checkpoints += bool(result.checkpoint_created)

@@ -341,9 +341,7 @@ class Agent(AgentEngines):
         if self._on_stop is not None:
             on_stop, self._on_stop = self._on_stop, None
             on_stop()
-        terminator = self._link.terminator
-        ends_by_itself = self._ends_itself or self._iterates
-        if terminator is not None and terminator.installed and not ends_by_itself:
+        if self._link.ends_program and not (self._ends_itself or self._iterates):
             self._link.say_if_lost()
             raise SystemExit(EXIT_CODE)
 

@@ -305,8 +305,7 @@ class Runtime(RuntimeEngines):
         if self._on_stop is not None:
             on_stop, self._on_stop = self._on_stop, None
             driver.loop.call_soon(on_stop)
-        terminator = driver.link.terminator
-        if terminator is not None and terminator.installed and not self._ends_by_itself:
+        if driver.link.ends_program and not self._ends_by_itself:
             self._leave()
 
     @property

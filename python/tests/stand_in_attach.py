@@ -3,7 +3,8 @@
     ADRT_BIN=…/adrt    (a script that executes this one)
 
 `STAND_IN` says how it is to behave: `refuse CODE` ends before it answers,
-`die N` kills itself with SIGKILL after N requests, `linger` has to be killed.
+`die N` kills itself with SIGKILL after N requests, `stop N` tells the program to
+end before it answers the next, `linger` has to be killed.
 What it notes in the file `STAND_IN_LOG` are its arguments and how it ended.
 """
 
@@ -28,7 +29,7 @@ def main():
     if behaviour[:1] == ["refuse"]:
         sys.stderr.write("adrt: no, for a reason\n")
         sys.exit(int(behaviour[1]))
-    left = int(behaviour[1]) if behaviour[:1] == ["die"] else -1
+    left = int(behaviour[1]) if behaviour[:1] in (["die"], ["stop"]) else -1
     connection = MemoryStore().connect(sys.argv[3])
     part = b""
     while True:
@@ -39,8 +40,10 @@ def main():
         for line in lines:
             if b'"initialize"' in line:
                 assert TOKEN.encode() in line, line
-            if left == 0:
+            if left == 0 and behaviour[0] == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if left == 0:
+                connection.end("operator")
             left -= 1
             connection.line(line)
         try:

@@ -247,6 +247,53 @@ class Attaching(unittest.TestCase):
             self.assertEqual(process.returncode, -signal.SIGINT)
             self.assertEqual(self.logged()[-1], "ended in good order")
 
+    def test_the_operator_stops_it(self):
+        for source in (
+            """
+            agent = Agent()
+            try:
+                while True:
+                    agent.patch({"n": 1})
+                    agent.sleep(3600)
+            finally:
+                print("tidied")
+            """,
+            """
+            async def body(runtime):
+                try:
+                    await runtime.patch({"n": 1})
+                    await asyncio.sleep(3600)
+                finally:
+                    print("tidied")
+            asyncio.run(with_runtime(body))
+            """,
+        ):
+            out, err = self.run_it(source, code=143, STAND_IN="stop 2")
+            self.assertEqual((out, err), ("tidied\n", ""))
+        for source in (
+            """
+            agent = Agent()
+            while not agent.stopping:
+                agent.patch({"n": 1})
+            print("tidied")
+            """,
+            """
+            agent = Agent()
+            for event in agent.events(): pass
+            print("tidied")
+            """,
+            """
+            async def body(runtime):
+                runtime.patch_nowait({})
+                await runtime.stopping.wait()
+                print("tidied")
+            asyncio.run(with_runtime(body))
+            """,
+        ):
+            out, err = self.run_it(source, STAND_IN="stop 2")
+            self.assertEqual((out, err), ("tidied\n", ""))
+        self.assertEqual(self.logged()[-1], "ended in good order")
+
     def test_sigterm_is_the_programs(self):
         self.run_it(
             """

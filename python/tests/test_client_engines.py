@@ -35,6 +35,10 @@ DOUBTFUL = {"type": "auth_failure", "severity": 0.0, "cpu": 100, "memory": 100, 
 """Medium risk, and less confidence than that asks for once a signal is 0."""
 
 
+FEW = ["--max-restarts", "3"]
+"""An agent that fails its asserts is to end the test."""
+
+
 class Engines(Quiet, WithBoth):
     def test_each_by_itself(self):
         for client in self.clients():
@@ -218,6 +222,30 @@ class Processing(Quiet, WithBoth):
             self.within(self.next_event(client), body)
             self.assertEqual([e.status for e in self.store.inbox.entries.values()], ["pending", "acked"])
             self.assertEqual(self.store.state, {})
+
+    def test_an_outcome_is_told_once(self):
+        said = []
+        from adaptive_runtime import _agent_engines, _runtime_engines
+
+        for module in (_agent_engines, _runtime_engines):
+            self.addCleanup(setattr, module, "say", module.say)
+            module.say = said.append
+        for client in self.clients():
+            said.clear()
+            result = self.call(client.process(OVERLOAD))
+            for success in (True, True, False):
+                client.confidence_engine.record_outcome(success, decision_id=result.decision_id)
+            self.call(client.patch({}))
+            self.assertEqual(len(said), 1)
+            self.assertIn("another outcome", said[0])
+
+    def test_one_of_a_source_and_id_is_processed_once(self):
+        for client in self.clients():
+            event = {**OVERLOAD, "source": "s", "id": "1"}
+            first = self.call(client.process(event))
+            again = self.call(client.process({**event, "severity": 0.0}))
+            self.assertEqual((again.decision_id, again.seq), (first.decision_id, first.seq))
+            self.assertEqual(len(self.store.inbox.entries), 1)
 
     def test_a_verdict_of_review(self):
         for client in self.clients():
@@ -437,7 +465,7 @@ class UnderAdrt(RealAdrt):
                 def alike(one, other, *names):
                     for name in names:
                         a, b = getattr(one, name), getattr(other, name)
-                        near = isinstance(a, float) and abs(a - b) < 1e-4
+                        near = not isinstance(a, str) and abs(a - b) < 1e-4
                         assert a == b or near, (name, one, other)
                 for n in range(300):
                     event = {{"type": chance.choice(types)}}
@@ -458,8 +486,8 @@ class UnderAdrt(RealAdrt):
                     expected = decisions.decide(
                         event, context.context, context.risk, sure, rules=own)
                     alike(decided, expected, "action", "reason", "priority", "verdict")
-                    for name in ("gate", "threshold", "confidence", "environment"):
-                        assert decided.metadata[name] == expected.metadata[name], decided
+                    alike(Decision(decided.metadata), Decision(expected.metadata),
+                          "gate", "threshold", "confidence", "environment")
                     success = chance.random() < 0.6
                     if n % 3 == 0:
                         agent.confidence_engine.record_outcome(success, call_id=sure.call_id)
@@ -470,7 +498,8 @@ class UnderAdrt(RealAdrt):
                         confidences.record_outcome(success, told, context.risk, given)
                 agent.finish()
                 """
-            )
+            ),
+            options=FEW,
         )
 
     def test_what_is_refused(self):
@@ -495,7 +524,8 @@ class UnderAdrt(RealAdrt):
                 agent.patch({"heard": True})
                 agent.finish()
                 """
-            )
+            ),
+            options=FEW,
         )
 
     def test_processing(self):
@@ -514,7 +544,7 @@ class UnderAdrt(RealAdrt):
                     assert [r.action for r in results] == ["scale_up_immediate", "monitor_and_wait"]
                     assert [r.decision_id for r in results] == [1, 2], results
                     assert results[1].checkpoint_created, results
-                    assert len(await runtime.event_history()) == 2
+                    assert len(await runtime.event_history()) == 2 or not first
                     await runtime.emit({"type": "auth_failure", "severity": 0.55}, key="emitted")
                     async for event in runtime.events():
                         async with event:
@@ -527,12 +557,12 @@ class UnderAdrt(RealAdrt):
                                 os.kill(os.getpid(), 9)
                         break
                     summary = runtime.metrics_summary()
-                    assert summary["restarts"] == 1 and summary["events_processed"] == 4, summary
+                    assert summary["restarts"] == 1 and summary["events_processed"] == 3, summary
                     await runtime.finish()
             asyncio.run(main())
             """
         )
-        self.run_to_end(*command)
+        self.run_to_end(*command, options=FEW)
         self.assertEqual(len(json.loads(self.adrt("decisions", "list", "agent", "--json"))), 3)
 
     def test_what_was_learnt_stays(self):
@@ -541,21 +571,21 @@ class UnderAdrt(RealAdrt):
             import os
             from adaptive_runtime import Agent
             with Agent() as agent:
-                event, engine = {"type": "timeout", "severity": 0.5}, agent.confidence_engine
+                event, engine = {"type": "timeout", "severity": 0.45}, agent.confidence_engine
                 found = engine.calculate(event, "low", "latency_issue").final
                 if agent.start_info.incarnation == 1:
-                    assert abs(found - 0.5) < 1e-9, found
+                    assert abs(found - 0.45) < 1e-9, found
                     for _ in range(20):
                         result = agent.process(event)
                         engine.record_outcome(False, decision_id=result.decision_id)
                     agent.patch({"learnt": engine.calculate(event, "low", "latency_issue").final})
                     os.kill(os.getpid(), 9)
-                assert found < 0.45, found
+                assert found < 0.3, found
                 assert abs(found - agent.state["learnt"]) < 1e-4, (found, agent.state)
                 agent.finish()
             """
         )
-        self.run_to_end(*command)
+        self.run_to_end(*command, options=FEW)
 
     def test_a_review_of_a_decision(self):
         process = self.start(
@@ -568,7 +598,7 @@ class UnderAdrt(RealAdrt):
                     result = agent.process(event)
                     assert result.verdict == "review" and result.review_id, result
                     answer = agent.review("Do it?", decision=result)
-                    assert answer.approved, answer
+                    assert answer.approved and answer.id == result.review_id, answer
                     agent.confidence_engine.record_outcome(True, decision_id=result.decision_id)
                     agent.finish()
                 """
@@ -582,7 +612,7 @@ class UnderAdrt(RealAdrt):
 
     def asked(self):
         listed = json.loads(self.adrt("reviews", "list", "agent", "--json"))
-        return [review for review in listed if review["prompt"] == "Do it?"]
+        return [review for review in listed if "trigger_security_audit" in review["prompt"]]
 
     def test_the_environment(self):
         machine = os.path.join(self.dir, "machine", "proc")
@@ -604,9 +634,10 @@ class UnderAdrt(RealAdrt):
                     agent.environment.on_change(lambda e: seen.append(e.level))
                     usual = agent.confidence_engine.calculate({}, "low").threshold
                     open("up", "w").close()
-                    while not seen:
+                    while agent.environment.level != "critical":  # it rises step by step
                         agent.sleep(0.01)
-                    assert (seen, agent.environment.level) == (["critical"], "critical")
+                    agent.patch({})
+                    assert seen[-1] == "critical", seen
                     assert agent.environment.signals["memory"] > 0.95
                     raised = agent.confidence_engine.calculate({}, "low").threshold
                     assert abs(raised - usual - 0.20) < 1e-9, raised
@@ -624,7 +655,8 @@ class UnderAdrt(RealAdrt):
                         seen = asyncio.Event()
                         @runtime.environment.on_change
                         async def changed(environment):
-                            seen.set()
+                            if environment.level == "critical":
+                                seen.set()
                         open("up", "w").close()
                         await seen.wait()
                         assert runtime.environment.level == "critical"
@@ -635,8 +667,10 @@ class UnderAdrt(RealAdrt):
             ),
         ):
             with self.subTest(kind):
-                uses_memory(10)
-                options = ["--sensors-root", os.path.dirname(machine), "--sensors-every", "10ms"]
+                # At first there is nothing to see: what is seen first counts at once.
+                if os.path.exists(os.path.join(machine, "meminfo")):
+                    os.unlink(os.path.join(machine, "meminfo"))
+                options = ["--sensors-root", os.path.dirname(machine), "--sensors-every", "10ms", *FEW]
                 process = self.start(*self.script(source), name=kind, options=options)
                 self.wait_for(lambda: self.has("up"), process)
                 os.unlink(os.path.join(self.dir, "up"))

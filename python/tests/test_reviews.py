@@ -17,17 +17,19 @@ from test_events import Quiet
 class Questions(Quiet, WithBoth):
     def person(self, *decisions):
         """Decides about reviews as they come, from another thread."""
-        store = self.store
+        store, over = self.store, threading.Event()
 
         def decide():
             for number, (status, *said) in enumerate(decisions, 1):
                 while number not in store.reviews.all:
-                    pass
+                    if over.wait(0.001):
+                        return
                 store.settle_review(number, status, *said)
 
         thread = threading.Thread(target=decide)
         thread.start()
         self.addCleanup(thread.join)
+        self.addCleanup(over.set)
 
     def yes(self, number):
         self.store.settle_review(number, "approved")
@@ -65,13 +67,34 @@ class Questions(Quiet, WithBoth):
 
     def test_what_it_is_about(self):
         for client in self.clients():
-            self.person(("approved",), ("approved",), ("approved",))
-            decided = client.decision_engine.decide({"type": "a"}, "c", "low", 0.5)
-            self.call(client.review("1", decision=decided))
-            self.call(client.review("2", decision=self.call(client.process({"type": "a"}))))
-            self.call(client.review("3", decision=7))
+            self.person(("approved", 1), ("approved", 2))
+            decide = client.decision_engine.decide
+            decided = decide({"type": "a"}, "c", "low", 0.5)
+            self.assertEqual(self.call(client.review("1", decision=decided)).answer, 1)
+            result = self.call(client.process({"type": "a"}))
+            self.assertEqual(self.call(client.review("2", decision=result.decision_id)).answer, 2)
+            self.fails(InvalidParams, client.review, "?", decision=7)
             about = [review["decision_id"] for review in self.store.reviews.all.values()]
-            self.assertEqual(about, [1, 2, 7])
+            self.assertEqual(about, [1, 2])
+            # One that waits for a person already is that review, in a block as well.
+            doubtful = decide({"type": "a"}, "self_healing", "critical", 0.5)
+            self.assertEqual((doubtful.verdict, doubtful.review_id), ("review", 3))
+            self.store.emit({"type": "a"})
+
+            asked = self.store.reviews.all[3]
+            self.assertEqual(asked["prompt"], "run_recovery for a (self_healing, risk critical)?")
+
+            def body(event, doubtful=doubtful):
+                answer = yield event.review("Heal it?", options=[3, 4], decision=doubtful)
+                self.assertEqual(answer.answer, 3)
+
+            self.store.ends_when_idle = True
+            self.store.on_review = lambda n, store=self.store: store.settle_review(n, "approved", 3)
+            self.within(self.next_event(client), body)
+            # In the handler's own words, and known by its key.
+            self.assertEqual((asked["prompt"], asked["options"]), ("Heal it?", [3, 4]))
+            self.assertEqual(asked["key"], "event 4 review")
+            self.assertEqual(len(self.store.reviews.all), 3)
 
     def test_what_is_no_question(self):
         for client in self.clients():

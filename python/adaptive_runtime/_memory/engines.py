@@ -6,6 +6,7 @@ from .._confidence import ConfidenceEngine
 from .._context import ContextEngine
 from .._decision import DecisionEngine
 from .common import Clock, Refused, Undo, whole
+from .reviews import Reviews
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,14 +19,15 @@ KEPT = 65_536
 class Engines:
     """adrt's, with the tables that are built in."""
 
-    def __init__(self, undo: Undo, clock: Clock) -> None:
+    def __init__(self, undo: Undo, clock: Clock, reviews: Reviews) -> None:
         self.environment: dict[str, Any] = {"level": "calm", "score": 0.0, "signals": {}}
         self.decisions: dict[int, dict[str, Any]] = {}
         """What was decided, by id, with what `record_outcome` needs."""
         self.confidence = ConfidenceEngine(clock=clock.now)
         self._context = ContextEngine()
         self._decision = DecisionEngine()
-        self._taught: dict[str, bool] = {}
+        self._taught: dict[Any, bool] = {}  # by call_id, or number of a decision
+        self._reviews = reviews
         self._undo = undo
 
     def analyze(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -42,39 +44,51 @@ class Engines:
         ).model_dump()
 
     def decide(self, params: dict[str, Any], call_id: str | None = None) -> dict[str, Any]:
-        """What to do; remembered."""
-        members = {name: whole(params, name) for name in ("event", "context", "risk", "confidence")}
+        """What to do; remembered, and asked about if need be."""
+        event, context, risk, sure = (
+            whole(params, name) for name in ("event", "context", "risk", "confidence")
+        )
         decided = self._decision.decide(
-            **members, rules=params.get("rules"), environment=self.environment["level"]
+            event,
+            context,
+            risk,
+            sure,
+            rules=params.get("rules"),
+            environment=self.environment["level"],
         ).model_dump()
         number = decided["decision_id"] = len(self.decisions) + 1
-        told = {"confidence": members["confidence"], "context_risk": members["risk"]}
-        known = {"call_id": call_id} if call_id else {**told, "context": members["context"]}
-        self._undo.put(self.decisions, number, known)
+        told = {"confidence": sure, "context_risk": risk, "context": context}
+        self._undo.put(self.decisions, number, {"call_id": call_id} if call_id else told)
+        if decided["verdict"] == "review":
+            prompt = f"{decided['action']} for {event['type']} ({context}, risk {risk})?"
+            decided["review_id"] = self._reviews.ask_for_decision(number, prompt)
         return decided
+
+    def known(self, number: int) -> dict[str, Any]:
+        """What an outcome of a decision needs."""
+        if number not in self.decisions:
+            raise Refused("invalid_params", f"there is no decision {number}", member="decision_id")
+        return self.decisions[number]
 
     def record(self, params: dict[str, Any]) -> dict[str, Any]:
         """How acting came out; once for each call and decision."""
-        told: dict[str, Any] = {
-            name: params[name]
-            for name in ("call_id", "confidence", "context_risk", "context")
-            if name in params
-        }
-        once = f"call {told['call_id']}" if "call_id" in told else None
+        names = ("call_id", "confidence", "context_risk", "context")
+        told = {name: params[name] for name in names if name in params}
+        success, once = whole(params, "success"), told.get("call_id")
         if "decision_id" in params:
-            once = f"decision {params['decision_id']}"
-            if params["decision_id"] not in self.decisions:
-                raise Refused("invalid_params", f"there is no decision {params['decision_id']}")
-            told = self.decisions[params["decision_id"]]
-        if once is not None:
-            if once in self._taught:
-                return {}
-            self._undo.put(self._taught, once, True)
-            if len(self._taught) > KEPT:
-                del self._taught[next(iter(self._taught))]
+            told, once = self.known(params["decision_id"]), params["decision_id"]
+        if once in self._taught:
+            if self._taught[once] != success:
+                why = f"another outcome of {once} was recorded before"
+                raise Refused("invalid_params", why, member="success")
+            return {}
         cells = dict(self.confidence.cells)
         self._undo.add(lambda: setattr(self.confidence, "cells", cells))
-        self.confidence.record_outcome(whole(params, "success"), **told)
+        self.confidence.record_outcome(success, **told)
+        if once is not None:
+            self._undo.put(self._taught, once, success)
+            if len(self._taught) > KEPT:
+                del self._taught[next(iter(self._taught))]
         return {}
 
     def process(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -92,6 +106,7 @@ class Engines:
             "threshold": decided["metadata"]["threshold"],
             **{
                 name: decided[name]
-                for name in ("verdict", "action", "reason", "priority", "decision_id")
+                for name in ("verdict", "action", "reason", "priority", "decision_id", "review_id")
+                if name in decided
             },
         }

@@ -88,14 +88,14 @@ class Inbox:
         self.wake(event_type=event["type"])
         return {"seq": entry.seq, "duplicate": False}
 
-    def record(self, event: dict[str, Any]) -> int:
-        """Takes in an event that is done with; its number."""
-        seq: int = self.emit(event, None)["seq"]
-        entry = self.entries[seq]
-        if entry.status == "pending":
+    def record(self, event: dict[str, Any]) -> tuple[int, bool]:
+        """Takes in an event that is done with; its number, and whether it came before."""
+        emitted = self.emit(event, None)
+        if not emitted["duplicate"]:
+            entry = self.entries[emitted["seq"]]
             self._undo.set(entry, attempt=1)
             self._close(entry, "acked")
-        return seq
+        return emitted["seq"], emitted["duplicate"]
 
     def wake(self, **what: Any) -> None:
         """Something has happened that parked events may have waited for."""

@@ -37,14 +37,41 @@ class Reviews:
         return told
 
     def _known(self, params: dict[str, Any]) -> int | None:
-        key = params.get("key")
+        key, about = params.get("key"), params.get("decision_id")
         for number, asked in self.all.items():
             if key is not None and asked["key"] == key:
                 return number
+        for number, asked in self.all.items():
+            if about is not None and asked["decision_id"] == about:
+                if key is not None and asked["key"] is None and asked["status"] == "pending":
+                    self._take_over(number, params)
+                if key is None or asked["key"] in (None, key):
+                    return number
+        for number, asked in self.all.items():
             if key is None and asked["key"] is None and asked["status"] == "pending":
-                if all(asked[name] == params.get(name) for name in ("prompt", "options")):
+                names = ("prompt", "options", "decision_id")
+                if all(asked[name] == params.get(name) for name in names):
                     return number
         return None
+
+    def _take_over(self, number: int, params: dict[str, Any]) -> None:
+        """Who asks about a decision by a key has its review, with their own words."""
+        asked = self.all[number]
+        for name in ("key", "prompt", "options"):
+            self._undo.put(asked, name, params.get(name))
+        if _DEFAULTS.get(str(params.get("default"))):
+            self._undo.put(asked, "default", "approved")
+        if "timeout_ms" in params:
+            self._undo.put(self._due, number, self._clock.now() + params["timeout_ms"] / 1000)
+
+    def ask_for_decision(self, decision: int, prompt: str) -> int:
+        """Whether a decision may be carried out; what is asked already is not asked twice."""
+        for number, asked in self.all.items():
+            alike = asked["key"] is None and asked["prompt"] == prompt
+            if asked["status"] == "pending" and asked["decision_id"] is not None and alike:
+                self._undo.put(asked, "count", asked["count"] + 1)
+                return number
+        return self.ask(prompt, {"decision_id": decision})
 
     def ask(self, prompt: str, params: dict[str, Any] | None = None) -> int:
         """A new question; one without `params` waits for ever."""

@@ -36,7 +36,7 @@ class MemoryStore:
         self.inbox = Inbox(self.undo, self.clock)
         self.reviews = Reviews(self.undo, self.clock)
         self.steps = Steps(self.undo, self.run_id, self.reviews)
-        self.engines = Engines(self.undo, self.clock)
+        self.engines = Engines(self.undo, self.clock, self.reviews)
         self.timers = Timers(self.undo, self.clock)
         self.kept = Kept(self.undo)
         self.outbox: list[dict[str, Any]] = []
@@ -62,7 +62,7 @@ class MemoryStore:
         self._sent: list[dict[str, Any]] = []  # to peers, by the request under way
         self._connection: Connection | None = None
         self._done = 0  # events
-        self._processed: dict[int, dict[str, Any]] = {}  # handed-out ones, by seq
+        self._processed: dict[int, dict[str, Any]] = {}  # what was decided, by seq
 
     @property
     def state(self) -> dict[str, Any]:
@@ -287,21 +287,28 @@ class MemoryStore:
         if seq in self._processed:
             return self._processed[seq]
         if seq is None:
+            seq, duplicate = self.inbox.record(params["event"])
+            if duplicate and seq in self._processed:  # by its source and id
+                return {**self._processed[seq], "checkpoint_created": False}
             decided = self.engines.process(params["event"])
-            self.inbox.record(params["event"])
             checkpointed = self._event_done(number)
         else:
             decided = self.engines.process(self.inbox.held_entry({"seq": seq}).event)
-        if decided["verdict"] == "review":
-            prompt = f"{decided['action']} on {decided['event_type']}: {decided['reason']}"
-            review = self.reviews.request({"prompt": prompt, "decision_id": decided["decision_id"]})
-            decided["review_id"] = review["review_id"]
         decided.update(
-            state_version=self.version, state_persisted=True, checkpoint_created=checkpointed
+            seq=seq,
+            state_version=self.version,
+            state_persisted=True,
+            checkpoint_created=checkpointed,
         )
-        if seq is not None:
-            self.undo.put(self._processed, seq, decided)
+        self.undo.put(self._processed, seq, decided)
+        if len(self._processed) > KEYS_KEPT:
+            del self._processed[next(iter(self._processed))]
         return decided
+
+    def _review(self, params: dict[str, Any]) -> dict[str, Any]:
+        if "decision_id" in params:
+            self.engines.known(params["decision_id"])
+        return self.reviews.request(params)
 
     def _park(self, params: dict[str, Any], _number: int) -> dict[str, Any]:
         review = (params.get("until") or {}).get("review")
@@ -350,7 +357,7 @@ WRITES: dict[str, Callable[[MemoryStore, dict[str, Any], int], dict[str, Any]]] 
     "event.process": MemoryStore._process,
     "confidence.record_outcome": lambda store, p, n: store.engines.record(p),
     "decision.decide": lambda store, p, n: store.engines.decide(p),
-    "review.request": lambda store, p, n: store.reviews.request(p),
+    "review.request": lambda store, p, n: store._review(p),
     "step.begin": MemoryStore._begin,
     "step.complete": MemoryStore._complete,
     "step.forget": lambda store, p, n: store.steps.forget(p["scope"]),

@@ -26,10 +26,7 @@ impl Draft<'_> {
             self.review_result(&settled);
             return Ok(());
         }
-        if request.key.is_none()
-            && let Some(row) = request.decision.and_then(|id| self.review_of_decision(id))
-        {
-            let row = self.doc.agenda.reviews.get(row.id).cloned().unwrap_or(row);
+        if let Some(row) = self.own_review_of_decision(request) {
             self.review_result(&row);
             return Ok(());
         }
@@ -66,6 +63,30 @@ impl Draft<'_> {
             self.review_result(&row);
         }
         Ok(())
+    }
+
+    /// The review that a decision waits for by itself. Who asks about the
+    /// decision takes it over, with their own words; one that was taken over by
+    /// a key is no longer for others.
+    fn own_review_of_decision(&mut self, request: &ReviewRequest) -> Option<ReviewRow> {
+        let found = self.review_of_decision(request.decision?)?;
+        let Some(row) = self.doc.agenda.reviews.get(found.id).cloned() else {
+            return (found.key.is_none() || found.key == request.key).then_some(found);
+        };
+        if row.key.is_some() {
+            return (row.key == request.key).then_some(row);
+        }
+        let timeout = request.timeout.map(|timeout| self.context.age + timeout);
+        let row = ReviewRow {
+            key: request.key.clone(),
+            prompt: request.prompt.clone(),
+            options: request.options.clone(),
+            expires: timeout.or(row.expires),
+            default: if request.default_approve { ReviewStatus::Approved } else { row.default },
+            ..row
+        };
+        self.put_review(row.clone());
+        Some(row)
     }
 
     /// Asks whether a decision may be carried out: the review's number. What is

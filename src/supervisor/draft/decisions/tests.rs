@@ -69,6 +69,20 @@ fn what_falls_short_of_its_threshold_is_for_a_person() {
 }
 
 #[test]
+fn who_asks_about_a_decision_by_a_key_takes_its_review_over() {
+    let mut bed = Bed::working(setup(), 1);
+    process(&mut bed, RECOVERY);
+    let mine = r#"{"prompt":"Run repair.sh?","options":["now"],"decision_id":1,"key":"k"}"#;
+    let taken = result(&mut bed, "review.request", mine);
+    assert_eq!(taken["review_id"], 1);
+    assert_eq!(&*bed.shelf.reviews[&1].prompt, "Run repair.sh?");
+    assert_eq!(result(&mut bed, "review.request", mine)["review_id"], 1);
+    let other = mine.replace("\"k\"", "\"l\"");
+    assert_eq!(result(&mut bed, "review.request", &other)["review_id"], 2);
+    assert_eq!(process(&mut bed, RECOVERY)["review_id"], 3, "that one was for another");
+}
+
+#[test]
 fn silence_settles_a_review_by_its_default() {
     let mut bed = Bed::working(setup(), 1);
     process(&mut bed, RECOVERY);

@@ -8,8 +8,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::output::ColorWhen;
 use super::text::wrapped;
-use super::{backup, checkpoints, completions, control, crashes, events, history, list, manage};
-use super::{notify, reviews, run, state, status, step};
+use super::{backup, checkpoints, completions, control, crashes, decisions, events, history, list};
+use super::{manage, notify, reviews, run, state, status, step};
 
 /// Keeps an AI agent alive and remembering.
 ///
@@ -79,6 +79,10 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true)]
     Reviews(reviews::ReviewsCommand),
     #[command(subcommand, arg_required_else_help = true)]
+    Decisions(decisions::DecisionsCommand),
+    Decide(decisions::decide::DecideArgs),
+    Why(decisions::why::WhyArgs),
+    #[command(subcommand, arg_required_else_help = true)]
     Step(step::StepCommand),
     #[command(subcommand, arg_required_else_help = true)]
     Notify(notify::NotifyCommand),
@@ -94,6 +98,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["run", "list", "status", "stop", "restart", "reload"]),
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
+    ("Decisions", &["decisions", "decide", "why"]),
     ("Keep", &["backup", "restore", "rename", "rm"]),
     ("Shell", &["completions"]),
 ];

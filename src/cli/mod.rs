@@ -19,6 +19,7 @@ pub mod completions;
 pub mod config;
 pub mod control;
 pub mod crashes;
+pub mod decisions;
 pub mod env;
 pub mod events;
 pub mod failure;
@@ -124,6 +125,9 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::Crashes(command) => crashes::main(command, context),
         Command::Events(command) => events::main(command, context),
         Command::Reviews(command) => reviews::main(command, context),
+        Command::Decisions(command) => decisions::main(command, context),
+        Command::Decide(args) => decisions::decide::main(&args, context),
+        Command::Why(args) => decisions::why::main(&args, context),
         Command::Step(command) => step::main(command, context),
         Command::Notify(command) => notify::main(command, context),
         Command::Backup(args) => backup::backup(&args, context),

@@ -5,16 +5,20 @@
 //! an older schema has no decisions: all answers are empty then. Damaged rows
 //! are passed over.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, params};
 
 use super::load::LoadError;
 use super::read::{ReadError, Reader};
+use super::retention::AgeClock;
 use super::rows::signed;
 use super::schema;
 use super::work::calibration;
 use super::work::decisions::{self, DECISION_COLUMNS, decision_row};
+use crate::clock::{Age, Wall};
 use crate::engines::decision::Verdict;
-use crate::supervisor::io::{CalibrationRow, DecisionRef, DecisionRow, KeyHash, PolicyRow};
+use crate::supervisor::io::{CalibrationRow, DecisionRef, DecisionRow, KeyHash, PolicyRow, Seq};
 
 /// Which decisions to show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,6 +74,15 @@ impl Reader {
         self.learnt(|conn| decisions::look(conn, &DecisionRef::Id(id)))
     }
 
+    /// The decision that was made by processing this event; none if there is
+    /// none, it is not kept, or damaged.
+    ///
+    /// # Errors
+    /// The disk's refusal.
+    pub fn decision_of_event(&self, seq: Seq) -> Result<Option<DecisionRow>> {
+        self.learnt(|conn| decisions::look(conn, &DecisionRef::Event(seq)))
+    }
+
     /// The policy of that hash; none if it is not kept, or damaged.
     ///
     /// # Errors
@@ -84,6 +97,17 @@ impl Reader {
     /// The disk's refusal.
     pub fn calibrations(&self) -> Result<Vec<CalibrationRow>> {
         self.learnt(|conn| Ok(calibration::all(conn)?.0))
+    }
+
+    /// adrt's own count of time, by which they fade, as it is now if that is
+    /// what the wall clock says.
+    ///
+    /// # Errors
+    /// The disk's refusal.
+    pub fn age(&self, now: Wall) -> Result<Age> {
+        let (age, at) = self.within(|conn| Ok(AgeClock::read(conn)?.stand()))?;
+        let gap = at.map_or(Duration::ZERO, |at| now.since(at).min(Age::GAP_MAX));
+        Ok(age + gap)
     }
 
     /// Runs a read, if there are tables to read.

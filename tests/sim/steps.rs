@@ -151,7 +151,7 @@ impl World {
             return true;
         }
         if self.rules_wanted {
-            self.rules_change();
+            self.rules_are_read();
             return true;
         }
         if self.hear_store() {

@@ -233,6 +233,15 @@ impl World {
 
     // -------------------------------------------------------------- decisions
 
+    /// The rules file is read again; now and then it has a mistake.
+    pub fn rules_are_read(&mut self) {
+        if self.rng.u8(0..4) > 0 {
+            return self.rules_change();
+        }
+        self.rules_wanted = false;
+        self.give(Input::PolicyRefused("line 3, column 1: no such member".into()));
+    }
+
     /// Decisions go by other rules from now on.
     pub fn rules_change(&mut self) {
         self.draw_policy();

@@ -79,6 +79,10 @@ fn who_asks_about_a_decision_by_a_key_takes_its_review_over() {
     assert_eq!(result(&mut bed, "review.request", mine)["review_id"], 1);
     let other = mine.replace("\"k\"", "\"l\"");
     assert_eq!(result(&mut bed, "review.request", &other)["review_id"], 2);
+    assert_eq!(bed.shelf.decisions[&1].review, Some(1), "which is another question");
+    let plain = r#"{"prompt":"?","decision_id":1}"#;
+    assert_eq!(result(&mut bed, "review.request", plain)["review_id"], 1);
+    assert_eq!(&*bed.shelf.reviews[&1].prompt, "Run repair.sh?", "its words stay");
     assert_eq!(process(&mut bed, RECOVERY)["review_id"], 3, "that one was for another");
 }
 

@@ -25,6 +25,8 @@ impl Driver {
                 }
                 Effect::CloseStdin { .. } => self.with_child(|child| child.stdin.close()),
                 Effect::Signal { incarnation, signal } => self.signal_child(incarnation, signal),
+                // Nothing of it here yet: all agents are processes of adrt's.
+                Effect::LetGo { .. } => {}
                 Effect::Persist(unit) => self.command_store(Command::Persist(unit)),
                 Effect::Resume { epoch, reread } => {
                     self.command_store(Command::Resume { epoch, reread });

@@ -238,6 +238,7 @@ fn setup(settings: &Settings) -> Result<Setup, RunError> {
         max_inflight: settings.max_inflight,
         max_db: settings.max_db,
         by_hand: io::stdin().is_terminal(),
+        attached: false,
         script: settings.script.as_ref().map(|path| path.display().to_string()),
         events: event_policy(settings),
         on_crash_loop: match settings.on_crash_loop {

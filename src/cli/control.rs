@@ -22,8 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Stop a running agent, and its adrt
 ///
 /// The agent is asked to end, then told to, then killed, all within the
-/// --stop-timeout of its run. A last checkpoint is taken. An agent that does
-/// not run is left as it is.
+/// --stop-timeout of its run. A last checkpoint is taken. The program that
+/// started an adrt attach is asked and let go of, never killed. An agent that
+/// does not run is left as it is.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt stop
@@ -43,7 +44,7 @@ pub struct StopArgs {
 ///
 /// As in a stop, but adrt stays and starts the agent at once, with the state
 /// it has. An agent in its back-off delay is started without waiting for the
-/// rest of it.
+/// rest of it. One that is attached is not adrt's to start.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt restart
@@ -133,7 +134,7 @@ pub fn restart(args: &RestartArgs, context: &Context) -> Result<u8, Failure> {
     let name = home.agent();
     let Some(holder) = client::running(&home) else {
         return Err(Failure::new(Kind::Failed, format!("{name} is not running"))
-            .why("no adrt run holds it")
+            .why("no adrt holds it")
             .hint("start it: adrt run -- CMD, or systemctl start of its unit"));
     };
     let before = process(&home, &holder)?;

@@ -3,6 +3,7 @@
 //! Nothing here waits: what can block has a thread of its own, and is handed
 //! its orders.
 
+use super::child::Child;
 use super::driver::Driver;
 use crate::output::Sink;
 use crate::store::writer::Command;
@@ -25,8 +26,7 @@ impl Driver {
                 }
                 Effect::CloseStdin { .. } => self.with_child(|child| child.stdin.close()),
                 Effect::Signal { incarnation, signal } => self.signal_child(incarnation, signal),
-                // Nothing of it here yet: all agents are processes of adrt's.
-                Effect::LetGo { .. } => {}
+                Effect::LetGo { .. } => self.with_child(Child::let_go),
                 Effect::Persist(unit) => self.command_store(Command::Persist(unit)),
                 Effect::Resume { epoch, reread } => {
                     self.command_store(Command::Resume { epoch, reread });
@@ -59,7 +59,7 @@ impl Driver {
     }
 
     pub(super) fn log(&self, level: Level, message: &str, from_agent: bool) {
-        if level > Level::Debug || self.verbose {
+        if level >= self.told_from {
             say(&self.stderr, message, from_agent);
         }
     }

@@ -9,7 +9,7 @@ use super::failure::{Failure, Kind};
 use super::naming::{self, Unnamed};
 use super::{Context, config, target};
 
-mod ending;
+pub(in crate::cli) mod ending;
 pub mod options;
 
 use options::{CrashLoop, Damage, Restart, RunOptions, Stdin};
@@ -101,27 +101,28 @@ pub fn settings(args: RunArgs, state_dir: Option<&Path>, env: &Env) -> Result<Se
 }
 
 /// Who is run.
-struct Named {
-    agent: String,
-    argv: Vec<OsString>,
-    script: Option<PathBuf>,
+pub(in crate::cli) struct Named {
+    pub agent: String,
+    pub argv: Vec<OsString>,
+    pub script: Option<PathBuf>,
 }
 
 /// Where everything is.
-struct Dirs<'a> {
-    state_dir: PathBuf,
-    runtime_dir: PathBuf,
-    cwd: &'a Path,
+pub(in crate::cli) struct Dirs<'a> {
+    pub state_dir: PathBuf,
+    pub runtime_dir: PathBuf,
+    pub cwd: &'a Path,
 }
 
 /// Puts the default wherever nobody said anything. The defaults are those of
 /// the modules that the settings are for.
-fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
+pub(in crate::cli) fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
     let policy = Policy::default();
-    let RunOptions { restarts, events, process, storage, verbose } = options;
+    let RunOptions { log, restarts, events, process, storage } = options;
     Settings {
         agent: named.agent,
         argv: named.argv,
+        attached: None,
         script: named.script,
         state_dir: dirs.state_dir,
         runtime_dir: dirs.runtime_dir,
@@ -138,7 +139,7 @@ fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
         max_attempts: events.max_attempts.unwrap_or(machine::MAX_ATTEMPTS_DEFAULT),
         nack_max: events.nack_max.unwrap_or(machine::NACK_MAX_DEFAULT),
         event_max_age: events.event_max_age.unwrap_or(machine::EVENT_MAX_AGE_DEFAULT),
-        event_timeout: events.event_timeout,
+        event_timeout: process.event_timeout,
         ordered: events.ordered == Some(true),
         stop_timeout: process.stop_timeout.unwrap_or(machine::STOP_TIMEOUT_DEFAULT),
         ready_timeout: process.ready_timeout.unwrap_or(machine::READY_TIMEOUT_DEFAULT),
@@ -151,7 +152,7 @@ fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
         checkpoint_every: storage.checkpoint_every,
         on_damage: storage.on_damage.unwrap_or(Damage::Stop).into(),
         ephemeral: storage.ephemeral == Some(true),
-        verbose: verbose == Some(true),
+        verbose: log.verbose == Some(true),
     }
 }
 
@@ -166,7 +167,7 @@ fn in_memory(bytes: u64) -> usize {
 }
 
 /// What no single option can know.
-fn check(settings: &Settings) -> Result<(), Failure> {
+pub(in crate::cli) fn check(settings: &Settings) -> Result<(), Failure> {
     let wrong = |what: &str, why: String, hint: &str| {
         Err(Failure::new(Kind::Usage, what).why(why).hint(hint))
     };
@@ -226,15 +227,7 @@ fn name(
     env: &Env,
 ) -> Result<(String, Option<PathBuf>), Failure> {
     if let Some(name) = given {
-        return match naming::check(&name) {
-            Ok(()) => Ok((name, None)),
-            Err(why) => {
-                let hint = naming::nearest(&name).unwrap_or_else(|| "agent".to_owned());
-                Err(Failure::new(Kind::Usage, format!("{name:?} can't be an agent's name"))
-                    .why(why)
-                    .hint(format!("-n {hint}")))
-            }
-        };
+        return given_name(name).map(|name| (name, None));
     }
     match naming::from_command(argv) {
         Ok(named) => {
@@ -244,6 +237,17 @@ fn name(
         }
         Err(unnamed) => Err(nameless(&unnamed)),
     }
+}
+
+/// A name that somebody chose.
+pub(in crate::cli) fn given_name(name: String) -> Result<String, Failure> {
+    naming::check(&name).map_err(|why| {
+        let hint = naming::nearest(&name).unwrap_or_else(|| "agent".to_owned());
+        Failure::new(Kind::Usage, format!("{name:?} can't be an agent's name"))
+            .why(why)
+            .hint(format!("-n {hint}"))
+    })?;
+    Ok(name)
 }
 
 fn nameless(unnamed: &Unnamed) -> Failure {

@@ -67,7 +67,8 @@ impl Calibration {
     /// As it is at that time: drifted back towards (1, 0).
     pub fn at(&self, now: Age) -> Self {
         let weight = self.weight(now);
-        Self { a: 1.0 + (self.a - 1.0) * weight, b: self.b * weight, ..*self }
+        // Written so that a weight of 1 leaves it as it is, to the last bit.
+        Self { a: self.a * weight + (1.0 - weight), b: self.b * weight, ..*self }
     }
 
     /// The confidence it makes of evidence. It has been brought to the present

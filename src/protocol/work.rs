@@ -311,8 +311,9 @@ impl Call {
         let q = f64::from_bits(bits(parts.next()?)?);
         let number = bits(parts.next()?)?;
         let context = parts.next().filter(|context| !context.is_empty());
-        let context = context.map(Into::into);
-        (q > 0.0 && q < 1.0).then_some(Self { number, risk, q, context })
+        // None longer was given out, and it would be kept.
+        let sound = q > 0.0 && q < 1.0 && context.is_none_or(|name| name.len() <= NAME_BYTES_MAX);
+        sound.then(|| Self { number, risk, q, context: context.map(Into::into) })
     }
 }
 

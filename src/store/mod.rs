@@ -30,6 +30,8 @@ mod migrate;
 pub mod open;
 mod ops;
 mod past;
+#[cfg(test)]
+mod plan;
 mod raw;
 pub mod read;
 pub mod read_decisions;

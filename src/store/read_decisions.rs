@@ -143,3 +143,25 @@ fn page(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{assert_no_walk, empty};
+    use super::*;
+
+    #[test]
+    fn no_question_walks_a_whole_table() {
+        let conn = empty();
+        // One context is asked about with each verdict, see `decisions`.
+        for (by_verdict, by_context, index) in [
+            (false, false, "PRIMARY KEY"),
+            (true, false, "decisions_verdict"),
+            (true, true, "decisions_context"),
+        ] {
+            let sql = decisions_sql(by_verdict, by_context);
+            assert_no_walk(&conn, &sql);
+            let plan = super::super::plan::plan(&conn, &sql);
+            assert!(plan.iter().any(|line| line.contains(index)), "{plan:?}: {sql}");
+        }
+    }
+}

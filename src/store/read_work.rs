@@ -288,29 +288,12 @@ fn view_of(row: &Row<'_>) -> rusqlite::Result<EventView> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::STEPS;
+    use super::super::plan::{empty, plan};
     use super::*;
-
-    /// What SQLite says it will do.
-    fn plan(conn: &Connection, sql: &str) -> Vec<String> {
-        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        for parameter in 1..=statement.parameter_count() {
-            statement.raw_bind_parameter(parameter, 1).unwrap();
-        }
-        let mut rows = statement.raw_query();
-        let mut lines = Vec::new();
-        while let Some(row) = rows.next().unwrap() {
-            lines.push(row.get(3).unwrap());
-        }
-        lines
-    }
 
     #[test]
     fn no_question_walks_a_whole_table() {
-        let conn = Connection::open_in_memory().unwrap();
-        for step in STEPS {
-            conn.execute_batch(step.sql).unwrap();
-        }
+        let conn = empty();
         let filter = |dead_only, kind: Option<&str>| EventFilter {
             dead_only,
             kind: kind.map(str::to_owned),

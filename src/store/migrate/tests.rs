@@ -81,3 +81,14 @@ fn a_step_that_fails_leaves_the_schema_before_it() {
     bring(&conn, &path, &[ADDITIVE, BREAKING]).unwrap();
     assert_eq!(schema_of(&conn), AFTER_NEXT);
 }
+
+#[test]
+fn an_adrt_of_schema_2_may_write_a_file_of_this_one() {
+    let (_dir, path, conn) = old();
+    let its_steps = &STEPS[..2];
+    assert_eq!(its_steps.last().map(|step| step.to), Some(2));
+    let found = inspect(&conn, its_steps, Some(&path)).unwrap();
+    assert_eq!(found.schema, SCHEMA_VERSION);
+    assert_eq!(migrate(&conn, &found, its_steps, Some(&path)).unwrap(), Migrated::default());
+    assert_eq!(schema_of(&conn), SCHEMA_VERSION, "and leaves it what it is");
+}

@@ -43,7 +43,8 @@ fn advance(conn: &Connection, mark: &mut Mark, old: &Old, most: u64) -> rusqlite
     let mut deleted = 0;
     for Looked { id, age, waits, policy } in found {
         if !old.is(id, age) {
-            (mark.next, mark.more) = (Some((id, age)), false);
+            let known = age != UNKNOWN;
+            (mark.next, mark.more) = (known.then_some((id, age)), false);
             break;
         }
         if !waits {
@@ -71,11 +72,7 @@ struct Looked {
 /// The first decisions after the mark, but for the newest of all. A damaged one
 /// is taken to be as old as the next sound one: nothing is believed of it.
 fn after(conn: &Connection, mark: &Mark, most: u64) -> rusqlite::Result<Vec<Looked>> {
-    let sql = format!(
-        "SELECT {DECISION_COLUMNS}, {REVIEW_WAITS} FROM decisions WHERE id > ?1 AND id < ?2
-         ORDER BY id LIMIT ?3"
-    );
-    let mut statement = conn.prepare_cached(&sql)?;
+    let mut statement = conn.prepare_cached(&after_sql())?;
     let mut rows = statement.query((signed(mark.passed), signed(mark.newest), signed(most)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -101,8 +98,17 @@ fn after(conn: &Connection, mark: &Mark, most: u64) -> rusqlite::Result<Vec<Look
     Ok(found)
 }
 
+fn after_sql() -> String {
+    format!(
+        "SELECT {DECISION_COLUMNS}, {REVIEW_WAITS} FROM decisions WHERE id > ?1 AND id < ?2
+         ORDER BY id LIMIT ?3"
+    )
+}
+
 /// The age of a damaged decision: never old.
 const UNKNOWN: i64 = i64::MAX;
+
+const FIRST_OF_REVIEW: &str = "SELECT min(id) FROM decisions WHERE review = ?1";
 
 /// A review was settled: decisions that were only kept for it are looked at
 /// again.
@@ -111,9 +117,8 @@ pub(crate) fn review_settled(
     tallies: &mut Tallies,
     review: u64,
 ) -> rusqlite::Result<()> {
-    let first: Option<i64> = conn
-        .prepare_cached("SELECT min(id) FROM decisions WHERE review = ?1")?
-        .query_row([signed(review)], |r| r.get(0))?;
+    let first: Option<i64> =
+        conn.prepare_cached(FIRST_OF_REVIEW)?.query_row([signed(review)], |r| r.get(0))?;
     if let Some(first) = first {
         tallies.decisions.back_to(unsigned(first));
     }
@@ -155,4 +160,24 @@ pub(crate) fn forget(conn: &Connection) -> rusqlite::Result<()> {
         [],
     )
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::plan::{assert_no_walk, empty};
+    use crate::store::work::decisions::{DROP_POLICY, look_sql};
+    use crate::store::work::rows::reviews_sql;
+    use crate::supervisor::io::DecisionRef;
+
+    #[test]
+    fn nothing_that_is_done_with_each_decision_walks_a_whole_table() {
+        let conn = empty();
+        let looks = [DecisionRef::Id(1), DecisionRef::Event(1)].map(|which| look_sql(&which));
+        let review = reviews_sql(true, "WHERE id = ?1");
+        let plain = [FIRST_OF_REVIEW, DROP_POLICY].map(str::to_owned);
+        for sql in looks.into_iter().chain(plain).chain([after_sql(), review]) {
+            assert_no_walk(&conn, &sql);
+        }
+    }
 }

@@ -141,13 +141,17 @@ pub(crate) fn look(
     conn: &Connection,
     which: &DecisionRef,
 ) -> rusqlite::Result<Option<DecisionRow>> {
-    let (number, which) = match which {
-        DecisionRef::Id(id) => (*id, "id = ?1"),
-        DecisionRef::Event(seq) => (*seq, "seq = ?1 AND seq > 0 ORDER BY id LIMIT 1"),
+    let (DecisionRef::Id(number) | DecisionRef::Event(number)) = which;
+    let mut statement = conn.prepare_cached(&look_sql(which))?;
+    Ok(statement.query_row([signed(*number)], decision_row).optional()?.flatten())
+}
+
+pub(crate) fn look_sql(which: &DecisionRef) -> String {
+    let which = match which {
+        DecisionRef::Id(_) => "id = ?1",
+        DecisionRef::Event(_) => "seq = ?1 AND seq > 0 ORDER BY id LIMIT 1",
     };
-    let sql = format!("SELECT {DECISION_COLUMNS} FROM decisions WHERE {which}");
-    let found = conn.prepare_cached(&sql)?.query_row([signed(number)], decision_row).optional()?;
-    Ok(found.flatten())
+    format!("SELECT {DECISION_COLUMNS} FROM decisions WHERE {which}")
 }
 
 /// Columns of `policies`, their checksum last.
@@ -189,13 +193,12 @@ pub(crate) fn put_policy(conn: &Connection, row: &PolicyRow) -> rusqlite::Result
 
 /// Deletes a policy, unless it is the newest, or a decision names it.
 pub(crate) fn drop_policy(conn: &Connection, hash: &[u8]) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "DELETE FROM policies WHERE hash = ?1 AND id < (SELECT max(id) FROM policies)
-             AND NOT EXISTS (SELECT 1 FROM decisions WHERE policy = ?1)",
-    )?
-    .execute([hash])
-    .map(drop)
+    conn.prepare_cached(DROP_POLICY)?.execute([hash]).map(drop)
 }
+
+pub(crate) const DROP_POLICY: &str = "DELETE FROM policies
+    WHERE hash = ?1 AND id < (SELECT max(id) FROM policies)
+        AND NOT EXISTS (SELECT 1 FROM decisions WHERE policy = ?1)";
 
 /// The text of a policy; none if it is not there, or damaged.
 pub(crate) fn policy(conn: &Connection, id: &KeyHash) -> rusqlite::Result<Option<PolicyRow>> {

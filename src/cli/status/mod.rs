@@ -462,6 +462,10 @@ mod tests {
         let full =
             Status { inbox: Some(Inbox { full: true, ..Inbox::default() }), ..status("running") };
         assert_eq!(full.health(), Health::Degraded);
+        let trouble = Some("line 1, column 1: no".to_owned());
+        let rules = Rules { trouble, ..Rules::default() };
+        let unruly = Status { rules: Some(rules), ..status("running") };
+        assert_eq!(unruly.health(), Health::Degraded);
         let again = Status { crashes_in_row: Some(1), ..status("starting") };
         assert_eq!(again.health(), Health::Degraded);
     }

@@ -65,7 +65,8 @@ class Cell:
         if self.outcomes == 0:
             return 1.0, 0.0, 1.0
         left = 0.5 ** (max(0.0, now - self.taught) / HALF_LIFE_SECONDS)
-        return 1.0 + (self.a - 1.0) * left, self.b * left, left
+        # Written so that with all of it left nothing changes, to the last bit.
+        return self.a * left + (1.0 - left), self.b * left, left
 
     def learn(self, logit_q: float, success: bool, now: float) -> Cell:
         """This, with one outcome more."""

@@ -2,13 +2,16 @@
 
 import json
 import math
+import os
 import random
 import unittest
 
 from adaptive_runtime import ConfidenceEngine, ContextEngine, DecisionEngine, InvalidParams
 from adaptive_runtime._confidence import HALF_LIFE_SECONDS, Cell
 from adaptive_runtime._rules import BUILT_IN, Rule
+from fake_adrt import ROOT
 
+GOLDEN = os.path.join(ROOT, "tests", "golden", "engines.json")
 RISKS = ("low", "medium", "high", "critical")
 OVERLOAD = {"type": "service_overload", "cpu": 94, "memory": 88, "severity": 0.82}
 
@@ -385,6 +388,73 @@ class Decisions(unittest.TestCase):
         self.assertIsNone(found.review_id)
         self.assertEqual(json.loads(json.dumps(found.model_dump()))["action"], "monitor_and_wait")
         self.assertIn("action='monitor_and_wait'", repr(found))
+
+
+@unittest.skipUnless(os.path.exists(GOLDEN), "the vectors are not there")
+class Golden(unittest.TestCase):
+    """The vectors of the engines in adrt; how they are made is told in `tests/engines/golden.rs`."""
+
+    @classmethod
+    def setUpClass(cls):
+        with open(GOLDEN, encoding="utf-8") as file:
+            cls.vectors = json.load(file)
+
+    def each(self, part):
+        self.assertGreater(len(self.vectors[part]), 0)
+        for vector in self.vectors[part]:
+            with self.subTest(vector):
+                yield vector
+
+    def same(self, found, expected, rounded=()):
+        for name, value in expected.items():
+            if name in rounded:
+                self.assertLessEqual(abs(found[name] - value), 1e-12 * max(abs(value), 1.0), name)
+            else:
+                self.assertEqual(found[name], value, name)
+
+    def test_analyze(self):
+        for vector in self.each("analyze"):
+            found = ContextEngine().analyze(vector["event"]).model_dump()
+            self.assertEqual(found, vector["result"])
+
+    def test_calculate(self):
+        for vector in self.each("calculate"):
+            learnt = vector["calibration"]
+            engine = ConfidenceEngine(
+                clock=lambda learnt=learnt: learnt["age_ms_since_last"] / 1000 if learnt else 0.0
+            )
+            if learnt is not None:
+                cell = Cell(learnt["a"], learnt["b"], learnt["outcomes"], 0.0)
+                engine.cells["*", vector["risk"]] = cell
+            found = engine.calculate(vector["event"], vector["risk"]).model_dump()
+            self.same(found, vector["result"], ("final", "history_weight", "decay_factor"))
+
+    def test_learn(self):
+        for vector in self.each("learn"):
+            now, cell = 0.0, Cell()
+            for outcome in vector["sequence"]:
+                now += outcome["elapsed_ms"] / 1000
+                q = outcome["q"]
+                cell = cell.learn(math.log(q / (1 - q)), outcome["success"], now)
+            self.same({"a": cell.a, "b": cell.b}, vector["result"], ("a", "b"))
+
+    def test_decide(self):
+        for vector in self.each("decide"):
+            found = DecisionEngine().decide(
+                {"type": "x"},
+                vector["context"],
+                vector["risk"],
+                vector["confidence"],
+                rules=vector.get("rules"),
+                environment=vector["environment"],
+            ).model_dump()
+            self.same({**found, **found["metadata"]}, vector["result"])
+
+    def test_refused(self):
+        for vector in self.each("refused"):
+            with self.assertRaises(InvalidParams) as caught:
+                ContextEngine().analyze(vector["event"])
+            self.assertEqual(caught.exception.data, {"member": vector["member"]})
 
 
 if __name__ == "__main__":

@@ -227,6 +227,9 @@ fn check_error(request: &Request, error: &Value, durable: &Durable, floor: u64) 
     let writes = matches!(request.method, "state.set" | "state.patch" | "checkpoint.create" | "tx");
     match (&request.what, code) {
         (What::Refused(expected), code) if *expected == code => {}
+        // Of one that is attached.
+        (What::Restore { .. }, 1006) => {}
+        (What::Plain, 1006) if request.method == "restart" => {}
         // A disk that is known to refuse says so first.
         (What::Refused(-32602), 1501) if writes => {}
         (What::Write(write), 1101) => conflict(write.if_version, data),

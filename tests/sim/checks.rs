@@ -69,6 +69,12 @@ impl Checks {
         self.side.as_mut().expect("it is somebody").deaf = true;
     }
 
+    /// An attached client has closed its side of the wire.
+    pub fn says_no_more(&mut self, now: Mono) {
+        self.side.as_mut().expect("it is somebody").asked_to_leave = true;
+        self.run.eof = Some(now);
+    }
+
     pub fn line(&mut self, line: &Line) -> Fate {
         self.side.as_mut().expect("a line comes from somebody").line(line)
     }
@@ -111,7 +117,8 @@ impl Checks {
                 self.unit(unit, setup);
                 self.judged(unit, durable);
             }
-            Effect::Resume { epoch, .. } => {
+            Effect::Resume { epoch, reread } => {
+                self.run.store_lost |= *reread;
                 assert_eq!(*epoch, self.epoch + 1, "epochs follow each other");
                 self.epoch = *epoch;
                 self.told.disk_refused = true;
@@ -127,6 +134,7 @@ impl Checks {
                 side.asked_to_leave = true;
             }
             Effect::Signal { incarnation, signal } => {
+                assert!(!setup.attached, "who started adrt is never signalled");
                 let side = self.side_of(*incarnation);
                 if *signal == GroupSignal::Abort {
                     assert!(setup.events.timeout.is_some(), "nothing had a time");
@@ -139,15 +147,30 @@ impl Checks {
                 let request = self.conns.remove(conn).expect("an operator was answered twice");
                 let answer = parse(bytes);
                 assert_eq!(answer["id"].to_string(), request.id.clone().unwrap());
+                assert!(setup.attached || answer["error"]["code"] != 1006, "{answer}");
+                assert!(
+                    !setup.attached || request.method != "restart" || answer["error"].is_object(),
+                    "nobody can start it anew"
+                );
                 answers::check(&request, &answer, durable, &mut self.told, 0);
+            }
+            Effect::LetGo { incarnation } => {
+                assert!(setup.attached, "it is a process of adrt's");
+                let owed = self.owed();
+                let side = self.side_of(*incarnation);
+                (side.deaf, side.asked_to_leave) = (true, true);
+                self.run.let_go(owed, setup.stop_timeout, now);
+            }
+            Effect::Spawn { .. } => {
+                self.run.spawns += 1;
+                assert!(!setup.attached || self.run.spawns == 1, "it can't be started anew");
             }
             Effect::Notify(Notice::Stopping) => drop(self.run.closing_since.get_or_insert(now)),
             Effect::Exit(verdict) => {
                 assert!(self.side.is_none(), "nobody is left behind");
                 self.run.exit(verdict, durable, setup, now);
             }
-            Effect::Spawn { .. }
-            | Effect::OpenWire { .. }
+            Effect::OpenWire { .. }
             | Effect::PassLine
             | Effect::Post(_)
             | Effect::Reload

@@ -167,7 +167,7 @@ impl World {
             self.sent(incarnation, bytes);
             return true;
         }
-        self.deliver_line() || self.report_end() || self.post_answers(true)
+        self.client_reads() || self.deliver_line() || self.report_end() || self.post_answers(true)
     }
 
     /// The agent goes if it would; without a shutdown it stays.

@@ -139,7 +139,8 @@ impl World {
         }
         self.setup.seed = self.rng.u64(..);
         self.trace.note(|| format!("---- adrt starts at {:?}: {boot:?}", self.mono));
-        self.checks.begin(self.mono, boot.restart, self.setup.by_hand, &self.store.durable);
+        let waits_for_none = self.setup.by_hand || self.setup.attached;
+        self.checks.begin(self.mono, boot.restart, waits_for_none, &self.store.durable);
         let mut machine = Machine::new(self.setup.clone(), &boot, self.now());
         let mut effects = Vec::new();
         machine.start(self.now(), &boot, &mut effects);
@@ -214,7 +215,7 @@ impl World {
                 if let Some(method) = shutdown_in(bytes) {
                     agent.hears(method);
                 }
-                if !agent.stdin_closed && agent.is_alive() {
+                if !agent.stdin_closed && agent.is_there() {
                     agent.unread += bytes.len();
                 }
             }
@@ -225,7 +226,14 @@ impl World {
             }
             Effect::CloseStdin { .. } => {
                 let agent = self.agent.as_ref().expect("closed to nobody");
-                assert!(!agent.told_exit, "closed after wait's report");
+                assert!(!agent.told_exit || agent.attached, "closed after wait's report");
+            }
+            Effect::LetGo { .. } => {
+                let agent = self.agent.as_mut().expect("nobody is let go of");
+                assert!(agent.attached && !agent.let_go);
+                agent.let_go = true;
+                // What adrt had read of it is still taken.
+                agent.pipe.truncate(self.rng.usize(0..=agent.pipe.len()));
             }
             _ => {}
         }
@@ -307,7 +315,7 @@ impl World {
     /// The spawning thread reports.
     pub fn report_spawn(&mut self, may_fail: bool) {
         let Some(incarnation) = self.spawning.take() else { return };
-        if may_fail && self.rng.u8(0..100) < self.spawn_fails {
+        if may_fail && !self.setup.attached && self.rng.u8(0..100) < self.spawn_fails {
             let failure = match self.rng.u8(0..3) {
                 0 => SpawnFailure::NotFound("not there".into()),
                 1 => SpawnFailure::NotExecutable("no x".into()),
@@ -319,30 +327,50 @@ impl World {
             return self.give(Input::SpawnFailed { incarnation, failure });
         }
         self.checks.run.spawn_failed = false;
-        let agent = Process::new(incarnation, &mut self.rng, self.industrious);
+        let mut agent = Process::new(incarnation, &mut self.rng, self.industrious);
+        agent.attached = self.setup.attached;
         let token = agent.token.clone();
         self.agent = Some(agent);
         self.checks.spawned(incarnation);
-        let process = ProcessIdentity { pid: 1000, ..ProcessIdentity::default() };
+        let process = if self.setup.attached {
+            ProcessIdentity::attached(1000)
+        } else {
+            ProcessIdentity { pid: 1000, ..ProcessIdentity::default() }
+        };
         self.give(Input::Spawned { incarnation, process, token });
     }
 
     pub fn agent_acts(&mut self) {
         let known = self.known(false);
+        if self.client_reads() {
+            return;
+        }
         let Some(agent) = self.agent.as_mut().filter(|agent| agent.is_alive()) else { return };
         let (incarnation, read) =
             (agent.incarnation, agent.act(&mut self.rng, &mut self.script, &known));
         self.sent(incarnation, read);
     }
 
+    /// An attached client that says nothing more reads on, or does not.
+    pub fn client_reads(&mut self) -> bool {
+        let Some(agent) = self.agent.as_mut().filter(|a| !a.is_alive() && a.is_there()) else {
+            return false;
+        };
+        let (incarnation, bytes) = (agent.incarnation, agent.read_all());
+        let tells = bytes > 0 || (agent.stdin_closed && !agent.told_closed);
+        self.sent(incarnation, bytes);
+        tells
+    }
+
     pub fn sent(&mut self, incarnation: u64, bytes: usize) {
         let Some(agent) = &mut self.agent else { return };
-        if agent.stdin_closed && !agent.told_closed && agent.is_alive() {
+        if agent.stdin_closed && !agent.told_closed && agent.is_there() {
             agent.told_closed = true;
             self.checks.deaf();
             return self.give(Input::SendFailed { incarnation });
         }
         if bytes > 0 {
+            self.checks.run.reads(self.mono);
             self.give(Input::Sent { incarnation, bytes });
         }
     }
@@ -379,6 +407,9 @@ impl World {
 
     /// wait reports, and when the pipes are empty, the end of it all.
     pub fn report_end(&mut self) -> bool {
+        if self.setup.attached {
+            return self.report_end_of_client();
+        }
         let Some(agent) = &mut self.agent else { return false };
         let (incarnation, Some((exit, oom))) = (agent.incarnation, agent.exit) else {
             return false;
@@ -396,6 +427,27 @@ impl World {
         self.agent = None;
         self.checks.ended(incarnation, self.mono);
         self.give(Input::Drained { incarnation, output: b"last words".to_vec() });
+        true
+    }
+
+    /// Its side of the wire has closed; or it has been let go of.
+    fn report_end_of_client(&mut self) -> bool {
+        let Some(agent) = self.agent.as_mut().filter(|agent| agent.pipe.is_empty()) else {
+            return false;
+        };
+        let incarnation = agent.incarnation;
+        if agent.let_go {
+            self.agent = None;
+            self.checks.ended(incarnation, self.mono);
+            self.give(Input::Drained { incarnation, output: b"last words".to_vec() });
+            return true;
+        }
+        if agent.is_alive() || agent.told_exit {
+            return false;
+        }
+        agent.told_exit = true;
+        self.checks.says_no_more(self.mono);
+        self.give(Input::Eof { incarnation });
         true
     }
 

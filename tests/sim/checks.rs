@@ -1,11 +1,11 @@
 //! What must hold after every transition, whatever the world does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use adrt::clock::Mono;
 use adrt::engines::environment::Level;
 use adrt::supervisor::io::{
-    ConnId, Effect, EventRow, GroupSignal, Notice, Op, RestartMemory, Seq, Unit,
+    ConnId, Effect, EventRow, GroupSignal, KeyHash, Notice, Op, RestartMemory, Seq, Unit, WorkOp,
 };
 use adrt::supervisor::machine::Setup;
 use serde_json::Value;
@@ -28,6 +28,8 @@ pub struct Checks {
     epoch: u32,
     last_unit: u64,
     highest_incarnation: u64,
+    /// What decisions of this moment go by.
+    pub judged_by: Option<(Level, KeyHash)>,
 }
 
 impl Checks {
@@ -111,7 +113,10 @@ impl Checks {
 
     pub fn effect(&mut self, effect: &Effect, durable: &Durable, setup: &Setup, now: Mono) {
         match effect {
-            Effect::Persist(unit) => self.unit(unit, setup),
+            Effect::Persist(unit) => {
+                self.unit(unit, setup);
+                self.judged(unit, durable);
+            }
             Effect::Resume { epoch, reread } => {
                 self.run.store_lost |= *reread;
                 assert_eq!(*epoch, self.epoch + 1, "epochs follow each other");
@@ -205,6 +210,19 @@ impl Checks {
         for op in &unit.ops {
             if let Op::End(end) = op {
                 self.run.recorded(end, unit, self.highest_incarnation, &setup.policy);
+            }
+        }
+    }
+
+    /// A decision goes by the policy and the environment of its moment.
+    fn judged(&self, unit: &Unit, durable: &Durable) {
+        let mut seen = BTreeSet::new();
+        for op in &unit.ops {
+            let Op::Work(WorkOp::Decision(row)) = op else { continue };
+            let is_new = !durable.work.decisions.rows.contains_key(&row.id);
+            if is_new && seen.insert(row.id) {
+                let by = Some((row.environment, row.policy));
+                assert_eq!(by, self.judged_by, "what decision {} went by", row.id);
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use adrt::clock::Mono;
-use adrt::supervisor::io::{Exit, IncarnationEnd, Op, Outcome, Unit, Verdict};
+use adrt::clock::{Age, Mono};
+use adrt::supervisor::io::{Exit, IncarnationEnd, Op, Outcome, RestartMemory, Unit, Verdict};
 use adrt::supervisor::machine::Setup;
-use adrt::supervisor::restart::{Policy, RestartMode};
+use adrt::supervisor::restart::{CRASH_LOOP, Policy, RestartMode};
+use adrt::supervisor::units::UNSTABLE_SPAN;
 
 use super::durable::Durable;
 
@@ -100,15 +101,16 @@ impl Run {
         self.chosen.insert(end.incarnation, delay);
         self.assert_kept(end.incarnation);
         let count = unit.ops.iter().find_map(|op| match op {
-            Op::Restart(memory) => Some(memory.crashes_in_row),
+            Op::Restart(memory) => Some((memory.crashes_in_row, is_unstable(memory, unit))),
             _ => None,
         });
         // A record that comes late stands beside a younger memory.
         if end.class.is_crash()
             && end.incarnation == newest
-            && let Some(count @ 1..) = count
+            && let Some((count @ 1.., unstable)) = count
             && !end.backoff_why.contains("operator")
         {
+            let count = if unstable { count.max(CRASH_LOOP) } else { count };
             assert_in_backoff(policy, count, delay);
         }
     }
@@ -157,6 +159,12 @@ fn assert_well_left(durable: &Durable) {
     assert_eq!(durable.restart.delay_left, None, "a delay is left over");
     let newest = durable.newest().map_or(0, |c| c.info.version);
     assert_eq!(newest, durable.version, "the last state has no checkpoint");
+}
+
+/// So many crashes of late that each waits as in a loop.
+fn is_unstable(memory: &RestartMemory, unit: &Unit) -> bool {
+    let recent = |crash: &Age| crash.millis() > 0 && unit.age.since(*crash) < UNSTABLE_SPAN;
+    memory.crashes.iter().all(recent)
 }
 
 fn assert_in_backoff(policy: &Policy, count: u32, delay: Duration) {

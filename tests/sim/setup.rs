@@ -49,7 +49,7 @@ fn of_a_run(rng: &mut Rng) -> Setup {
         on_crash_loop: OnCrashLoop::default(),
         checkpoint_every: [None, Some(1), Some(4)][rng.usize(0..3)],
         decisions: Default::default(),
-        rules_file: false,
+        rules_file: rng.bool(),
         time_zone: "UTC".into(),
         seed: 0,
     }

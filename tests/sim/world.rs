@@ -1,25 +1,32 @@
 //! The world around the machine: clocks, a process, a disk, operators, and
 //! power that fails. All of it follows from one seed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use adrt::clock::{Mono, Now};
 use adrt::supervisor::io::{
-    Effect, EventState, Input, ProcessIdentity, SOURCE_POSITION, SpawnFailure,
+    Effect, EventState, Input, KeyHash, ProcessIdentity, SOURCE_POSITION, SpawnFailure,
 };
 use adrt::supervisor::machine::{Machine, Setup};
 use fastrand::Rng;
 
 use super::agent::{Meaning, Process};
 use super::checks::Checks;
+use super::decisions::{Decisions, hash};
+use super::errands::Errand;
 use super::outside::Outside;
-use super::request::{Known, Script};
+use super::request::{Known, Request, Script, Step, What};
+use super::rulings;
 use super::side::{Fate, Mode};
 use super::store::{Disk, Odds, Report, Store, bad, wall};
 use super::trace::Trace;
 
 /// Turns that may follow each other at one moment without time passing.
 const TICKS_AT_ONCE: usize = 8;
+/// Calculations whose outcome somebody may tell.
+const CALLS_TOLD: usize = 6;
+
 pub struct World {
     pub rng: Rng,
     pub mono: Mono,
@@ -38,8 +45,14 @@ pub struct World {
     spawn_fails: u8,
     /// Its agents work.
     industrious: bool,
+    /// They ask the engines, above all.
+    decides: bool,
     /// The line being handed in is text.
     passed: bool,
+    /// The rules file is to be read again.
+    pub rules_wanted: bool,
+    /// What decisions go by: a hash of its text.
+    policy: KeyHash,
 }
 
 impl World {
@@ -56,6 +69,7 @@ impl World {
         let mut store = Store::new(odds, setup.max_db);
         let work = store.durable.work_mut();
         (work.max_attempts, work.ordered) = (setup.events.max_attempts, setup.events.ordered);
+        work.every = setup.checkpoint_every;
         if rng.u8(0..4) == 0 {
             // Damage once cost versions that somebody may have been told of.
             store.durable.highest = rng.u64(1..30);
@@ -75,7 +89,10 @@ impl World {
             trace,
             spawn_fails: [0, 0, 5, 50][rng.usize(0..4)],
             industrious: rng.bool(),
+            decides: rng.bool(),
             passed: false,
+            rules_wanted: true,
+            policy: KeyHash::default(),
             rng,
         }
     }
@@ -89,6 +106,7 @@ impl World {
         let dead = work.events.values().filter(|row| row.status.state == EventState::Dead);
         let hands = self.checks.side.as_ref().map(|side| &side.hands).filter(|_| !operator);
         let told = &self.checks.told.hand_outs.to_operators;
+        let calls = &self.checks.told.rulings.calls;
         Known {
             version: durable.version,
             checkpoint: durable.newest().map_or(0, |c| c.info.id),
@@ -100,7 +118,10 @@ impl World {
             stale: self.checks.told.hand_outs.stale(),
             dead: dead.map(|row| row.status.seq).collect(),
             last_seq: work.last_seq,
+            decides: self.decides && !operator,
             last_review: work.reviews.last_key_value().map_or(0, |(id, _)| *id),
+            last_decision: work.decisions.rows.last_key_value().map_or(0, |(id, _)| *id),
+            calls: calls[calls.len().saturating_sub(CALLS_TOLD)..].to_vec(),
         }
     }
 
@@ -113,6 +134,9 @@ impl World {
         let read = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
         self.outside.next_line = read.map_or(0, |(_, position)| position.parse().unwrap());
         self.setup.by_hand = self.rng.bool();
+        if self.rng.u8(0..4) == 0 || self.rules_wanted {
+            self.draw_policy();
+        }
         self.setup.seed = self.rng.u64(..);
         self.trace.note(|| format!("---- adrt starts at {:?}: {boot:?}", self.mono));
         let waits_for_none = self.setup.by_hand || self.setup.attached;
@@ -161,6 +185,8 @@ impl World {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        let level = self.machine.as_ref().map(Machine::environment_level);
+        self.checks.judged_by = level.map(|level| (level, self.policy));
         for effect in effects {
             self.trace.effect(&effect);
             self.store.take(&effect);
@@ -182,6 +208,7 @@ impl World {
     fn do_to_agent(&mut self, effect: &Effect) {
         match effect {
             Effect::PassLine => self.passed = true,
+            Effect::Reload => self.rules_wanted = true,
             Effect::Post(row) => self.post(row),
             Effect::Send { bytes, .. } => {
                 let agent = self.agent.as_mut().expect("sent to nobody");
@@ -209,6 +236,41 @@ impl World {
                 agent.pipe.truncate(self.rng.usize(0..=agent.pipe.len()));
             }
             _ => {}
+        }
+    }
+
+    // -------------------------------------------------------------- decisions
+
+    /// The rules file is read again; now and then it has a mistake.
+    pub fn rules_are_read(&mut self) {
+        if self.rng.u8(0..4) > 0 {
+            return self.rules_change();
+        }
+        self.rules_wanted = false;
+        self.give(Input::PolicyRefused("line 3, column 1: no such member".into()));
+    }
+
+    /// Decisions go by other rules from now on.
+    pub fn rules_change(&mut self) {
+        self.draw_policy();
+        self.give(Input::Policy(self.setup.decisions.clone()));
+    }
+
+    fn draw_policy(&mut self) {
+        self.rules_wanted = false;
+        let policy = rulings::policy(&mut self.rng);
+        self.policy = hash(&["policy", &policy.to_json()]);
+        self.setup.decisions = Arc::new(policy);
+    }
+
+    /// Outcomes that somebody tells may teach from now on.
+    pub fn asks(&mut self, request: &Request) {
+        let What::Write(write) = &request.what else { return };
+        for step in &write.steps {
+            if let Step::Errand { what: Errand::Outcome(told), .. } = step {
+                let Decisions { lessons, rows, .. } = &mut self.store.durable.work_mut().decisions;
+                lessons.ask(told, rows);
+            }
         }
     }
 
@@ -330,6 +392,9 @@ impl World {
             return true;
         }
         let fate = self.checks.line(&line);
+        if let (Fate::Taken, Meaning::Frame(request)) = (&fate, &line.meaning) {
+            self.asks(request);
+        }
         self.passed = false;
         self.give(Input::Line { incarnation, line: &line.bytes });
         assert_eq!(self.passed, fate == Fate::Passed, "text is text, and nothing else is");

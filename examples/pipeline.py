@@ -7,6 +7,9 @@ adrt or machine die, every row comes out once and in order. How:
 - the place in both files is kept in the agent's state, in one patch a batch;
 - the output reaches the disk before the patch that counts it does;
 - a new incarnation cuts off what the last one wrote and didn't count.
+
+The job is in no hurry: while the machine is under high pressure it waits for a
+calmer moment before the next batch, up to --patience seconds.
 """
 
 import argparse
@@ -34,6 +37,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--input", default="readings.csv")
     parser.add_argument("--output", default="cleaned.csv")
+    parser.add_argument("--patience", type=float, default=60, help="seconds a batch may wait")
     parser.add_argument("--rows", type=int, default=20_000, help="of an input made up here")
     return parser.parse_args()
 
@@ -57,6 +61,7 @@ def run(agent, job, options):
         source.seek(job["read"])
         output.truncate(job["written"])  # what came after it will be written again
         while job["read"] < total:
+            calm_down(agent, options.patience)
             lines = [line for _, line in zip(range(BATCH_ROWS), source)]
             output.write(b"".join(cleaned(line, job) for line in lines))
             output.flush()
@@ -70,6 +75,12 @@ def run(agent, job, options):
                 return
     print(f"{job['rows']} rows, {job['bad']} of them bad")
     agent.finish({"rows": job["rows"], "bad": job["bad"]})
+
+
+def calm_down(agent, patience):
+    if not agent.environment.is_below("high"):
+        print(f"{agent.environment.level} pressure on this machine: waiting", flush=True)
+        agent.environment.wait_below("high", timeout=patience)
 
 
 def cleaned(line, job):

@@ -16,11 +16,14 @@
 //!                                        │ output    │
 //!                                        │ feed      │
 //!                                        └ sensors ──┘
+//!  typed, engines, protocol ◄ rules ◄ runtime;  typed ◄ cli
 //! ```
 //!
 //! - [`clock`]: two kinds of time, and the only place that reads them;
 //!   [`json`]: text that is JSON, scanned and not parsed.
 //! - [`engines`]: what is computed. [`protocol`]: what is said on the wire.
+//! - [`typed`]: what people write for adrt to read; [`rules`]: the operator's
+//!   rules, of which decisions are made.
 //! - [`supervisor`]: what is decided. A synchronous state machine over data:
 //!   inputs in, effects out, no clock, no file, no thread.
 //! - [`store`], [`process`], [`signals`], [`systemd`], [`output`], [`feed`], [`sensors`]:
@@ -47,6 +50,7 @@ pub mod json;
 pub mod output;
 pub mod process;
 pub mod protocol;
+pub mod rules;
 pub mod runtime;
 pub mod sensors;
 pub mod settings;
@@ -54,3 +58,4 @@ pub mod signals;
 pub mod store;
 pub mod supervisor;
 pub mod systemd;
+pub mod typed;

@@ -1,4 +1,4 @@
-//! What `adrt run` was asked to do, complete and checked: flags, environment
+//! What `adrt run` or `adrt attach` was asked to do, complete and checked: flags, environment
 //! variables, the configuration file and the defaults have been joined
 //! already, names and paths resolved.
 //!
@@ -6,7 +6,7 @@
 //! business), and any default.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One supervised run.
@@ -14,8 +14,13 @@ use std::time::Duration;
 pub struct Settings {
     /// The agent's name; also the name of its directory.
     pub agent: String,
-    /// The command, to be executed as it stands. Never empty.
+    /// The command, to be executed as it stands. Empty only under `attached`.
     pub argv: Vec<OsString>,
+    /// The agent is the program that started adrt, on adrt's own stdin and
+    /// stdout: no command is run, and what is said below of its process and
+    /// of restarts counts for nothing. Holds what `initialize` must show;
+    /// empty where adrt was given nothing.
+    pub attached: Option<String>,
     /// The absolute path of the script the name was taken from; `None` when
     /// the name was given.
     pub script: Option<PathBuf>,
@@ -55,6 +60,9 @@ pub struct Settings {
     pub event_timeout: Option<Duration>,
     /// Later events wait for one that is delayed or was nacked.
     pub ordered: bool,
+
+    /// Where the rules are that decisions go by, beside those built in.
+    pub rules: Option<RulesFile>,
 
     /// What a stop may take, from the request to SIGKILL.
     pub stop_timeout: Duration,
@@ -118,6 +126,24 @@ pub enum EventSource {
     Stdin,
     /// A file that is followed, or a FIFO; absolute. It need not be there yet.
     Path(PathBuf),
+}
+
+/// Where rules are written; absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RulesFile {
+    /// In a file of their own.
+    Own(PathBuf),
+    /// In the table `rules` of the configuration file, if it has one.
+    Config(PathBuf),
+}
+
+impl RulesFile {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Own(path) | Self::Config(path) => path,
+        }
+    }
 }
 
 /// What to do with a damaged database.

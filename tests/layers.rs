@@ -15,8 +15,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("json", &[]),
     ("settings", &[]),
+    ("typed", &[]),
     ("engines", &["clock", "json"]),
     ("protocol", &["clock", "json", "engines"]),
+    ("rules", &["engines", "protocol", "typed"]),
     ("supervisor", &["clock", "json", "engines", "protocol"]),
     ("store", &["clock", "json", "engines", "supervisor"]),
     ("process", &["clock", "supervisor"]),
@@ -40,6 +42,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "output",
             "feed",
             "sensors",
+            "rules",
+            "typed",
             "settings",
         ],
     ),
@@ -55,13 +59,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sensors",
             "output",
             "settings",
+            "rules",
+            "typed",
             "runtime",
         ],
     ),
 ];
 
 /// Folders in which the machine and the engines live.
-const PURE: &[&str] = &["json", "protocol", "engines", "supervisor"];
+const PURE: &[&str] = &["json", "typed", "protocol", "engines", "rules", "supervisor"];
 
 /// What nothing pure may touch.
 const IMPURE: &[&str] = &[

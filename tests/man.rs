@@ -201,6 +201,11 @@ fn see_also(command: &Command, path: &[&str], out: &mut String) {
     }
     let below = command.get_subcommands().map(|below| below.get_name());
     others.extend(below.map(|name| format!("{}-{name}(1)", path.join("-"))));
+    if ["run", "reload", "decide", "why"].contains(&path.get(1).copied().unwrap_or_default())
+        || path.len() == 1
+    {
+        others.push("adrt-rules(5)".to_owned());
+    }
     others.push("adrt-protocol(7)".to_owned());
     let others: Vec<String> = others.iter().map(|page| escaped(page)).collect();
     out.push_str(&format!(".SH SEE ALSO\n{}\n", others.join(", ")));
@@ -263,19 +268,22 @@ fn every_page_has_its_sections() {
     assert!(pages["adrt-run.1"].contains("ADRT_BACKOFF_MAX"));
 }
 
-/// The page that is written by hand: sound roff, and nothing that is not there yet.
-#[test]
-fn the_protocol_page_is_sound() {
-    let path = directory().join("adrt-protocol.7");
-    let text = fs::read_to_string(path).expect("man/adrt-protocol.7 is there");
-    assert!(text.starts_with(".TH ADRT\\-PROTOCOL 7"));
-    let known =
-        ["TH", "SH", "SS", "PP", "TP", "IP", "RS", "RE", "B", "I", "BR", "IR", "nf", "fi", "\\\""];
+/// A page that is written by hand.
+fn by_hand(name: &str) -> String {
+    fs::read_to_string(directory().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// That it is sound roff.
+fn assert_sound(text: &str) {
+    let known = [
+        "TH", "SH", "SS", "PP", "TP", "IP", "RS", "RE", "B", "I", "BR", "IR", "RI", "nf", "fi",
+        "\\\"",
+    ];
     let (mut filled, mut indent) = (true, 0_i32);
     for (number, line) in text.lines().enumerate() {
         let at = number + 1;
         assert!(line.is_ascii(), "line {at} is not ASCII");
-        assert!(!line.is_empty(), "line {at} is empty; roff wants .PP");
+        assert!(!filled || !line.is_empty(), "line {at} is empty; roff wants .PP");
         let Some(request) = line.strip_prefix('.') else { continue };
         let word = request.split_whitespace().next().unwrap_or_default();
         assert!(known.contains(&word), "line {at}: unknown request .{word}");
@@ -291,6 +299,57 @@ fn the_protocol_page_is_sound() {
         assert!(indent >= 0, "line {at}: .RE without .RS");
     }
     assert!(filled && indent == 0, "an open .nf or .RS at the end");
+}
+
+/// The lines between `.nf` and `.fi` behind a heading, as they are shown.
+fn block(text: &str, heading: &str) -> String {
+    let (_, below) = text.split_once(&format!("{heading}\n")).expect("the heading");
+    let (_, below) = below.split_once(".nf\n").expect(".nf");
+    let (block, _) = below.split_once(".fi\n").expect(".fi");
+    block.replace("\\-", "-").replace("\\(dq", "\"")
+}
+
+/// What it says is what the rules are read and decided by.
+#[test]
+fn the_rules_page_is_true() {
+    use adrt::engines::context::{KNOWN_CONTEXTS, Weights};
+    use adrt::engines::decision::rules::built_in;
+    let text = by_hand("adrt-rules.5");
+    assert!(text.starts_with(".TH ADRT\\-RULES 5"));
+    assert_sound(&text);
+    let rules = adrt::rules::parse(&block(&text, ".SH EXAMPLE"), adrt::rules::Layout::Whole);
+    let rules = rules.unwrap_or_else(|wrong| panic!("the example: {wrong:?}"));
+    assert_eq!((rules.policy.own_rules(), rules.warnings.len()), (2, 0));
+    let told = block(&text, ".SS Rules that are built in");
+    let told: Vec<Vec<&str>> =
+        told.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    let real: Vec<Vec<String>> = built_in()
+        .iter()
+        .map(|rule| {
+            let min = (rule.min_confidence > 0.0).then(|| format!("{:.2}", rule.min_confidence));
+            let context = rule.context.as_deref().map(str::to_owned);
+            let risk = rule.risk.name().map(|name| name.into_owned());
+            [context, risk, min, Some(rule.action.to_string())].into_iter().flatten().collect()
+        })
+        .collect();
+    assert_eq!(told, real);
+    for (kind, context) in KNOWN_CONTEXTS {
+        assert!(text.contains(kind) && text.contains(&format!(".B {context}")), "{kind}");
+    }
+    for weight in Weights::default().in_order() {
+        assert!(text.contains(&format!("({weight:.2})")), "{weight}");
+    }
+    for key in ["context", "risk", "min_confidence", "action", "reason", "gate"] {
+        assert!(text.contains(&format!(".I {key}\n")), "{key}");
+    }
+}
+
+/// The page that is written by hand: sound roff, and nothing that is not there yet.
+#[test]
+fn the_protocol_page_is_sound() {
+    let text = by_hand("adrt-protocol.7");
+    assert!(text.starts_with(".TH ADRT\\-PROTOCOL 7"));
+    assert_sound(&text);
     for method in [
         "initialize",
         "ready",
@@ -329,9 +388,10 @@ fn the_protocol_page_is_sound() {
     ] {
         assert!(text.contains(method), "{method} is missing");
     }
-    for code in
-        [1001, 1002, 1003, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1301, 1302, 1401, 1501, 1502]
-    {
+    for code in [
+        1001, 1002, 1003, 1005, 1006, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1301, 1302, 1401,
+        1501, 1502,
+    ] {
         assert!(text.contains(&code.to_string()), "{code} is missing");
     }
 }

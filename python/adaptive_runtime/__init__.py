@@ -5,7 +5,8 @@
 starts agent.py, keeps what it acknowledged, and starts it again after a crash.
 `Agent` is for ordinary programs, `Runtime` for those on asyncio. Importing
 this takes the wire to adrt off stdin and stdout, so that print() is free to
-be used; in a process adrt didn't start, importing does nothing.
+be used; in a process adrt didn't start, importing does nothing, and a client
+starts an adrt of its own (`_attach`) unless told to stay in memory.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ if os.path.exists(os.path.join(_HERE, "_embedded")):
     _stepped_aside = step_aside(__name__, os.path.dirname(_HERE))
 
 if TYPE_CHECKING:
+    from ._confidence import ConfidenceEngine
+    from ._context import ContextEngine
+    from ._decision import DecisionEngine
     from ._engines import RecoveryEngine, StateEngine
-    from ._runtime_events import AsyncEvent
+    from ._event_async import AsyncEvent
     from .runtime import Runtime
 
 if not _stepped_aside:
@@ -60,7 +64,8 @@ if not _stepped_aside:
         UnsupportedProtocol,
         VersionConflict,
     )
-    from ._agent_events import Event
+    from ._engine_results import Confidence, Context, Decision, Processed, Review
+    from ._event import Event
     from ._results import Checkpoint, StartInfo
     from ._steps import step
     from ._version import __version__
@@ -72,6 +77,12 @@ __all__ = [
     "AsyncEvent",
     "BadToken",
     "Checkpoint",
+    "Confidence",
+    "ConfidenceEngine",
+    "Context",
+    "ContextEngine",
+    "Decision",
+    "DecisionEngine",
     "Disconnected",
     "Event",
     "InboxFull",
@@ -82,8 +93,10 @@ __all__ = [
     "NotJson",
     "OutcomeUnknown",
     "PatchFailed",
+    "Processed",
     "ProtocolError",
     "RecoveryEngine",
+    "Review",
     "Runtime",
     "SchemaTooNew",
     "StaleAttempt",
@@ -105,7 +118,10 @@ __all__ = [
 ]
 
 _ON_DEMAND = {
-    "AsyncEvent": "_runtime_events",
+    "AsyncEvent": "_event_async",
+    "ConfidenceEngine": "_confidence",
+    "ContextEngine": "_context",
+    "DecisionEngine": "_decision",
     "RecoveryEngine": "_engines",
     "Runtime": "runtime",
     "StateEngine": "_engines",
@@ -114,7 +130,7 @@ _ON_DEMAND = {
 
 def __getattr__(name: str) -> object:
     # asyncio takes three times as long to import as Python takes to start, and
-    # only `Runtime` needs it.
+    # only `Runtime` needs it; the engines by themselves few need.
     if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from . import _event_requests, _kv, _requests
+from . import _event_requests, _kv
 from ._bus import Bus
-from ._errors import AdrtError, StaleAttempt, StepFailed, StepInReview
-from ._events import LEFT_TO_THE_PROGRAM, HeldEvent
+from ._errors import StepFailed
+from ._event import Event
 from ._results import Emitted, History
 from ._steps import STEP_OPTIONS, StepCall, numbers_for
 
@@ -17,148 +17,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
-    from types import TracebackType
     from typing import Any, TypeVar
 
     from ._core import Core
-    from ._event_requests import Checkpoint, Seconds
-    from ._events import Kind
+    from ._event_requests import Seconds
     from ._link import Flow, Link
     from ._requests import Request
     from ._steps import Numbers
 
     F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Event(HeldEvent):
-    """An event, handed out to this process: a read-only dict, and what to do with it.
-
-    `with event:` is all that most programs need. The changes of the state made
-    inside, the events emitted and the values kept go with its ack, all in one
-    transaction; an exception drops them and gives the event back, with its
-    text, to be tried again later.
-    """
-
-    __slots__ = ("_agent",)
-
-    def __init__(self, agent: AgentEvents, delivery: dict[str, Any]) -> None:
-        super().__init__(delivery, agent._link)
-        self._agent = agent
-
-    def __enter__(self) -> Event:
-        self._begin()
-        return self
-
-    def __exit__(
-        self, kind: Kind | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        self._end()
-        if kind is None or error is None:
-            if not self._settled:
-                self._finish()
-            elif self._settled == "acked":
-                self._agent.bus.publish(self)
-            return False
-        if self._settled or not isinstance(error, Exception):
-            return False
-        return self._give_back(kind, error, trace)
-
-    def _finish(self) -> None:
-        try:
-            self.ack()
-        except StaleAttempt as error:
-            self._lost(error)
-        except LEFT_TO_THE_PROGRAM:
-            raise
-        except AdrtError as error:  # the changes are refused: another attempt, or the dead letters
-            self._give_back(type(error), error, error.__traceback__)
-
-    def _give_back(self, kind: Kind, error: Exception, trace: TracebackType | None) -> bool:
-        if isinstance(error, LEFT_TO_THE_PROGRAM):
-            return False
-        try:
-            if isinstance(error, StepInReview):
-                self.park(review=error.review_id)
-            else:
-                self.nack(self._failed(kind, error, trace))
-        except StaleAttempt as lost:
-            self._lost(lost)
-        return True
-
-    # -------------------------------------------------------- settling
-
-    def ack(
-        self, patch: Any = None, *, format: str = "merge", checkpoint: Checkpoint = None
-    ) -> int:
-        """Says that it is done, together with all that was gathered; the state's version.
-
-        `checkpoint=True`, or a label, keeps the state as it is after this.
-        """
-        if patch is not None:
-            self.patch(patch, format=format)
-        request = self._ack_request(checkpoint)
-        self._settled_by("acked", request)
-        if not self._inside:
-            self._agent.bus.publish(self)
-        assert self.version is not None
-        return self.version
-
-    def nack(
-        self, reason: str | None = None, *, delay: Seconds | None = None, dead: bool = False
-    ) -> None:
-        """Gives it back: after `delay` (or adrt's own back-off) it comes again.
-
-        With `dead` it doesn't: it goes to the dead letters.
-        """
-        self._settled_by(
-            "nacked", _event_requests.nack(self.seq, self.attempt, reason, delay, dead)
-        )
-
-    def park(
-        self,
-        *,
-        review: int | None = None,
-        event_type: str | None = None,
-        after: Seconds | None = None,
-    ) -> None:
-        """Puts it aside until a review is settled, such an event comes, or time has passed.
-
-        Then it comes again, from the start; its steps are remembered.
-        """
-        until = _event_requests.until(review, event_type, after)
-        self._settled_by("parked", _event_requests.park(self.seq, self.attempt, until))
-
-    def extend(self) -> int | None:
-        """Asks for more time; the new lease in milliseconds, None where there are none."""
-        lease: int | None = self._agent._call(_event_requests.extend(self.seq, self.attempt))[
-            "lease_ms"
-        ]
-        self.lease_ms = lease
-        return lease
-
-    def _settled_by(self, how: str, request: Request) -> None:
-        self._settle(how)
-        try:
-            result = self._agent._call(request)
-        except AdrtError:
-            self._not_settled()
-            raise
-        if how == "acked":
-            self._acked(result)
-
-    # ------------------------------------------------- what goes along
-
-    def patch(self, patch: Any, *, format: str = "merge") -> None:
-        """Changes members of the state, with the ack of this event."""
-        self._gathering.add(_requests.patch(patch, format))
-
-    def emit(self, event: Any, *, to: str | None = None, delay: Seconds | None = None) -> None:
-        """Emits an event, with the ack of this one."""
-        self._gathering.add(_event_requests.emit(event, to, delay))
-
-    def step(self, name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """`Agent.step`, of this event."""
-        return self._agent._take_step(self._numbers, name, fn, args, kwargs)
 
 
 class AgentEvents:
@@ -170,16 +37,17 @@ class AgentEvents:
     """Values by key, on the disk, apart from the state."""
     _core: Core
     _link: Link
-    _ends_itself: bool
+    _iterates: bool
     _scopes: dict[str, Numbers]
 
     # What `agent` has for it.
     _call: Callable[[Request], Any]
     _run: Callable[[Flow], Any]
-    _heed_stop: Callable[[], None]
+    _heed: Callable[[], None]
 
     def _set_up_events(self) -> None:
         self.bus = Bus()
+        self._iterates = False
         self.kv = _kv.Kv(self)
         self._scopes = {}
 
@@ -198,7 +66,7 @@ class AgentEvents:
         at once; `credit` is how many events are handed out before one of them
         is settled, 1 unless said.
         """
-        self._ends_itself = True
+        self._iterates = True
         request = self._link.inbox.wanted(types, credit)
         if request is not None:
             self._call(request)
@@ -208,13 +76,17 @@ class AgentEvents:
         link = self._link
         while not link.stopping:
             delivery = link.inbox.take()
+            if delivery is not None and link.inbox.tells_nothing_new(delivery):
+                self._call(_event_requests.ack_of(delivery))
+                continue
             if delivery is not None:
-                yield Event(self, delivery)
+                yield Event(self, delivery)  # type: ignore[arg-type]
                 continue
             self._core.transport.expect_events()
             self._core.wait(link.inbox)
+            self._heed()
         link.say_if_lost()
-        self._heed_stop()
+        self._heed()
 
     def emit(
         self,

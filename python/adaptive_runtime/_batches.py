@@ -9,9 +9,8 @@ the list of their results.
 from __future__ import annotations
 
 import asyncio
-import time
 
-from ._link import Patience, again
+from ._blocking import ask, may_wait_here
 from .agent import Agent
 
 TYPE_CHECKING = False
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any, TypeVar, Union
 
-    from ._core import Core
     from ._requests import Request
     from .runtime import Runtime
 
@@ -33,7 +31,7 @@ def run(client: Client, flow: BatchFlow[T]) -> T:
     """Carries out a flow and waits."""
     if not isinstance(client, Agent):
         loop = client._driver.loop
-        if not _is_running_here(loop):
+        if not may_wait_here(loop):
             return asyncio.run_coroutine_threadsafe(run_async(client, flow), loop).result()
     try:
         batch = next(flow)
@@ -57,35 +55,9 @@ async def run_async(client: Client, flow: BatchFlow[T]) -> T:
         return result
 
 
-def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
-
-
 def _ask(client: Client, batch: Batch) -> list[Any]:
     if isinstance(client, Agent):
         if len(batch) == 1:
             return [client._call(batch[0])]
-        return _pipelined(client._core, batch, client.store_timeout)
-    return _pipelined(client._driver.core, batch, client.store_timeout)
-
-
-def _pipelined(core: Core, batch: Batch, store_timeout: float) -> list[Any]:
-    calls = [core.send(request) for request in batch]
-    core.push()
-    results = []
-    for request, call in zip(batch, calls):
-        core.wait(call)
-        patience = Patience(store_timeout)
-        while call.error is not None:
-            delay = patience.delay(call.error)
-            if delay is None:
-                raise call.error
-            time.sleep(delay)
-            call = core.send(again(request))
-            core.push()
-            core.wait(call)
-        results.append(call.result)
-    return results
+        return ask(client._core, batch, client.store_timeout)
+    return ask(client._driver.core, batch, client.store_timeout)

@@ -69,7 +69,7 @@ class Bus(Subscriptions):
             try:
                 handler(event)
             except Exception as error:
-                tell(handler, event, error)
+                tell(handler, f"an event of type {event.get('type')}", error)
 
     def _check(self, handler: Handler) -> None:
         super()._check(handler)
@@ -77,13 +77,13 @@ class Bus(Subscriptions):
             raise TypeError("Agent calls its handlers without await: use Runtime for an async def")
 
 
-def tell(handler: Handler, event: Any, error: BaseException) -> None:
-    """Says on stderr that a handler has failed."""
+def tell(handler: Handler, about: str, error: BaseException) -> None:
+    """Says on stderr that a handler has failed, and on what."""
     import traceback
 
     name = getattr(handler, "__qualname__", repr(handler))
     lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    say(f"the handler {name} failed on an event of type {event.get('type')}\n{lines.rstrip()}")
+    say(f"the handler {name} failed on {about}\n{lines.rstrip()}")
 
 
 def matches(pattern: str, text: str) -> bool:

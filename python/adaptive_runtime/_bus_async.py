@@ -32,9 +32,13 @@ class AsyncBus(Subscriptions):
     def publish_nowait(self, event: Any) -> None:
         """The same, for where there is no await."""
         for handler in self._for(event):
-            task = asyncio.get_running_loop().create_task(_handle(handler, event))
-            self._tasks.add(task)  # the loop alone would let it be collected
-            task.add_done_callback(self._tasks.discard)
+            self.call(handler, event, f"an event of type {event.get('type')}")
+
+    def call(self, handler: Handler, argument: Any, about: str) -> None:
+        """Has one handler called; errors name what it is about."""
+        task = asyncio.get_running_loop().create_task(_handle(handler, argument, about))
+        self._tasks.add(task)  # the loop alone would let it be collected
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
         """Waits for all handlers, those that they cause included."""
@@ -46,10 +50,10 @@ class AsyncBus(Subscriptions):
             await asyncio.wait(running)
 
 
-async def _handle(handler: Handler, event: Any) -> None:
+async def _handle(handler: Handler, argument: Any, about: str) -> None:
     try:
-        outcome = handler(event)
+        outcome = handler(argument)
         if inspect.isawaitable(outcome):
             await outcome
     except Exception as error:
-        tell(handler, event, error)
+        tell(handler, about, error)

@@ -46,8 +46,6 @@ READS_AT_ONCE = 16
 READ_SIZE = 65536
 """A pipe's capacity: a read never gets more."""
 
-GONE = "adrt closed the wire: it has stopped, or is stopping this agent"
-
 REENTRANT = (
     "adrt was called from a signal handler that interrupted another call of it; "
     "set a flag in the handler and act on it outside"
@@ -273,7 +271,7 @@ class Core:
             chunks.extend(map(self.transport.read, (self.transport.read_fd,), (READ_SIZE,)))
             last = chunks[-1]
             if not last:
-                self.shut(_errors.Disconnected(GONE))
+                self.shut(_errors.Disconnected(self.transport.gone()))
             elif b"\n" in last:
                 self._take_in(again=False)
             self._midway = False

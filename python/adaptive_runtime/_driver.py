@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from . import _link
-from ._link import Patience
+from ._patience import Patience, again
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._core import Call
     from ._link import Flow, Link
     from ._requests import Request
+    from ._wire import Awaited
 
     T = TypeVar("T")
 
@@ -35,9 +36,9 @@ class Driver:
         self._flush_due = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._open = True
-        self._for_event: set[asyncio.Future[None]] = set()
+        self._waiters: set[asyncio.Future[None]] = set()
         self.core.on_outgoing = self._outgoing
-        link.inbox.on_delivery = self.wake
+        link.inbox.on_delivery = link.on_news = self.wake
         transport: Any = self.core.transport
         # Where there is no descriptor to watch, what tells of news instead.
         self._memory: Any = transport if transport.read_fd < 0 else None
@@ -59,6 +60,11 @@ class Driver:
         else:
             self.loop.remove_reader(self.core.transport.read_fd)
             self.loop.remove_writer(self.core.transport.write_fd)
+
+    async def let_go(self) -> None:
+        """Has the other side end, if it is ours; that takes as long as its disk does."""
+        if self.core.transport.owned:
+            await self.loop.run_in_executor(None, self.core.transport.let_go)
 
     # --------------------------------------------------------- asking
 
@@ -112,7 +118,7 @@ class Driver:
         pick: Callable[[Any], T],
     ) -> None:
         """Asks again, until the disk takes it or patience ends."""
-        request = _link.again(request)
+        request = again(request)
         error: BaseException | None = None
         while delay is not None:
             await asyncio.sleep(delay)
@@ -179,18 +185,38 @@ class Driver:
 
     async def event_or_end(self) -> None:
         """Waits until something is to be seen to: an event, or the end."""
-        waiter = self.loop.create_future()
-        self._for_event.add(waiter)
+        self.core.transport.expect_events()
+        await self._news(None)
+
+    async def until(self, awaited: Awaited, seconds: float | None = None) -> bool:
+        """Waits for what others do; False if it isn't done in time, or this is detached."""
+        end = None if seconds is None else self.loop.time() + seconds
+        self.core.transport.await_others(1)
         try:
-            self.core.transport.expect_events()
-            self._outgoing()  # in memory, that may have brought something
-            await waiter
+            while not awaited.done and self._open:
+                left = None if end is None else end - self.loop.time()
+                if left is not None and left <= 0:
+                    break
+                await self._news(left)
         finally:
-            self._for_event.discard(waiter)
+            self.core.transport.await_others(-1)
+        return awaited.done
+
+    async def _news(self, seconds: float | None) -> None:
+        waiter = self.loop.create_future()
+        self._waiters.add(waiter)
+        try:
+            self._outgoing()  # in memory, that may have brought something
+            if seconds is None:
+                await waiter
+            else:
+                await asyncio.wait({waiter}, timeout=seconds)
+        finally:
+            self._waiters.discard(waiter)
 
     def wake(self) -> None:
-        """Has all who wait for events look again; one that finds none waits on."""
-        for waiter in self._for_event:
+        """Has all who wait for something look again; one that finds nothing waits on."""
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 

@@ -112,6 +112,11 @@ def ack(seq: int, attempt: int, gathered: list[Request], checkpoint: Checkpoint)
     return Request("event.ack", params, effect)
 
 
+def ack_of(delivery: dict[str, Any]) -> Request:
+    """Says that an event is done that the program has no use for."""
+    return Request("event.ack", _held(delivery["seq"], delivery["attempt"]))
+
+
 def _entry(request: Request) -> bytes:
     deleted = b',"delete":true' if request.method == "kv.delete" else b""
     return b"{%s%s}" % (request.params, deleted)

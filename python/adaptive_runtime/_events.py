@@ -85,10 +85,22 @@ class Inbox:
         except IndexError:
             return None
 
+    def tells_nothing_new(self, delivery: dict[str, Any]) -> bool:
+        """Whether it is the end of a review that the program hears of otherwise.
+
+        Such events are for those who don't wait; whoever names their type gets all.
+        """
+        event = delivery["event"]
+        return (
+            event["type"] == "review.resolved"
+            and "types" not in (self.subscription or {})
+            and event.get("review_id") in self._link.known_reviews
+        )
+
     @property
     def done(self) -> bool:
-        """Whether there is no more to wait for: an event has come, or the end."""
-        return bool(self._waiting) or self._link.stopping
+        """Whether there is no more to wait for: an event has come, or the end, or news."""
+        return bool(self._waiting) or self._link.stopping or self._link.news
 
 
 class HeldEvent(StateDict):

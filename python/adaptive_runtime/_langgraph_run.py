@@ -11,7 +11,7 @@ newest one of that number says how far the run came:
 
 from __future__ import annotations
 
-from ._agent_events import Event
+from ._event import Event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

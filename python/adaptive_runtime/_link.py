@@ -11,10 +11,10 @@ or loops. `Agent` and `Runtime` each have a driver of a few lines.
 from __future__ import annotations
 
 import os
-import time
 
 from . import _errors, _event_requests, _requests, _schema, _state, _wire
 from ._core import Core
+from ._environment import Readings
 from ._events import Inbox
 from ._gather import current
 from ._results import start_info
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._memory import MemoryStore
     from ._requests import Request
     from ._results import StartInfo
+    from ._reviews import ReviewCall
     from ._stop import Terminator
     from ._wire import Transport
 
@@ -49,6 +50,9 @@ has made the first one part of a line of text.
 SETTLE_SECONDS = 2.0
 """How long outstanding acknowledgements are waited for when the process is told to end."""
 
+REVIEWS_KNOWN = 4_096
+"""Reviews that are remembered as told; those before them come as events again."""
+
 
 class Link:
     """A wire, the mirror of the state, and what `initialize` said."""
@@ -60,6 +64,13 @@ class Link:
         self.core.on_closed = self._closed
         self.mirror = _state.Mirror()
         self.inbox = Inbox(self)
+        self.environment = Readings()
+        self.asked: set[ReviewCall] = set()
+        """Reviews that are waited for."""
+        self.known_reviews: dict[int, None] = {}
+        """Those whose end the program hears of without the event that tells it."""
+        self.news = False  # something that handlers want to hear of
+        self.on_news: Callable[[], None] | None = None
         self.info: StartInfo | None = None
         self.token = token
         self.taken = False
@@ -73,6 +84,8 @@ class Link:
         self.taken = False
         self.on_stopping = None
         self.inbox.on_delivery = None
+        self.environment.on_change = None
+        self.on_news = None
         self.core.on_outgoing = None
         if self.terminator is not None:
             self.terminator.remove()
@@ -100,12 +113,46 @@ class Link:
         elif method == "shutdown":
             self.told_to_stop = True
             self._stop()
+        elif method == "review.resolved":
+            for call in tuple(self.asked):
+                call.heard.add(params["review_id"])
+            self._tell_news()
+        elif method == "environment.changed":
+            self.environment.take(params)
+            self._tell_news()
+
+    def know_review(self, number: int) -> None:
+        """The program will hear of its end."""
+        self.known_reviews[number] = None
+        if len(self.known_reviews) > REVIEWS_KNOWN:
+            del self.known_reviews[next(iter(self.known_reviews))]
+
+    def _tell_news(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
 
     def _closed(self) -> None:
         self._stop()
 
+    @property
+    def ends_program(self) -> bool:
+        """Whether a program that doesn't see to its end itself is to be ended now.
+
+        By a parent that kills it else; or by an operator who has told its child.
+        """
+        if not self.core.transport.supervised:
+            return self.told_to_stop and self.core.transport.owned
+        return self.stopping and self.terminator is not None and self.terminator.installed
+
+    def raise_if_lost(self) -> None:
+        """Where adrt is the child and not the parent, its end is no reason to end, but an error."""
+        closed = self.core.closed
+        if closed is not None and not self.told_to_stop and not self.core.transport.supervised:
+            raise type(closed)(str(closed))
+
     def say_if_lost(self) -> None:
         """Tells why this process ends, if nobody has asked it to."""
+        self.raise_if_lost()
         if self.core.closed is not None and not self.told_to_stop:
             try:
                 os.write(2, f"adaptive_runtime: {self.core.closed}; ending\n".encode())
@@ -146,11 +193,14 @@ class Link:
         """Takes the answer to `initialize`, or to whichever of the two was heard."""
         answered = first if second is None or first.done else second
         self.core.forget(first)
+        if isinstance(answered.error, _errors.Disconnected):
+            raise self.core.transport.not_begun(answered.error)
         if answered.error is not None:
             raise answered.error
         reply = answered.result
         self.mirror.reset(reply["state"]["value"], reply["state"]["version"])
         self.core.max_frame = (reply.get("limits") or {}).get("max_frame")
+        self.environment.take(reply.get("environment"))
         self.info = start_info(reply)
 
     def begin(
@@ -261,44 +311,6 @@ def _tx_version(result: Any) -> int | None:
     return None
 
 
-# ------------------------------------------------------------ patience
-
-
-_WAITED_OUT = (_errors.StoreFailed, _errors.InboxFull)
-
-
-class Patience:
-    """How long and how often a refusing disk, or a full inbox, is asked again."""
-
-    FIRST_SECONDS = 0.1
-    LONGEST_SECONDS = 5.0
-
-    __slots__ = ("_delay", "_end", "_timeout")
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._end: float | None = None
-        self._delay = self.FIRST_SECONDS
-
-    def delay(self, error: BaseException) -> float | None:
-        """Seconds to wait before asking again; None if the error is to be raised."""
-        if not (isinstance(error, _WAITED_OUT) and error.retryable):
-            return None
-        now = time.monotonic()
-        if self._end is None:
-            self._end = now + self._timeout
-        if now >= self._end:
-            return None
-        delay = min(self._delay, self._end - now)
-        self._delay = min(self._delay * 2, self.LONGEST_SECONDS)
-        return delay
-
-
-def again(request: Request) -> Request:
-    """The request to ask again with: with a key, a repeat can't apply twice."""
-    return request.with_key("again-" + os.urandom(12).hex())
-
-
 # -------------------------------------------------------- where to go
 
 _wire_link: Link | None = None
@@ -307,13 +319,16 @@ default_store: MemoryStore | None = None
 
 
 def connect(backend: Backend, agent_id: str | None) -> Link:
-    """The link for a new client: over the wire, or to memory where that is asked for."""
+    """The link for a new client: over the wire, or to memory where that is asked for.
+
+    Where adrt has not started this process, over a wire to an adrt of its own.
+    """
     if backend is None and default_store is not None:
         backend = default_store
     if backend is None and _wire.found.wire is None and os.environ.get("ADRT") == "off":
         backend = "memory"
     if backend is None:
-        return _take_wire()
+        return _take_wire() or _attached(agent_id)
     from . import _memory
 
     if isinstance(backend, _memory.MemoryStore):
@@ -324,11 +339,25 @@ def connect(backend: Backend, agent_id: str | None) -> Link:
     return Link(_memory.MemoryStore().connect(agent_id), "")
 
 
-def _take_wire() -> Link:
+def _attached(agent_id: str | None) -> Link:
+    """To an adrt of our own."""
+    from . import _attach
+
+    attached = _attach.start(agent_id)
+    link = Link(attached, attached.token)
+    attached.on_forget = link.forked
+    return link
+
+
+def _take_wire() -> Link | None:
+    """The link over the wire that this process was started with, if it was."""
     global _wire_link
     wire = _wire.found.wire
     if wire is None:
-        raise _errors.NotConnected(_wire.why_not_connected())
+        why_not = _wire.why_not_connected()
+        if why_not:
+            raise _errors.NotConnected(why_not)
+        return None
     if _wire_link is None:
         _wire_link = Link(wire, _wire.found.token)
         _wire.found.on_forget = _wire_link.forked

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from ._errors import AdrtError
+
     class Transport(Protocol):
         """Where the frames go to and come from."""
 
@@ -43,6 +45,24 @@ if TYPE_CHECKING:
         def expect_events(self) -> None:
             """The program has nothing to do but to wait for the next event."""
 
+        supervised: bool
+        """Whether adrt has started this process, and tells it when to end."""
+
+        owned: bool
+        """Whether the other side is a process of ours, to be ended."""
+
+        def await_others(self, change: int) -> None:
+            """One caller more (1), or one fewer (-1), waits for what others than it do."""
+
+        def gone(self) -> str:
+            """Why nothing more will come, now that the other end is closed."""
+
+        def not_begun(self, error: AdrtError) -> AdrtError:
+            """What to raise if the other end was closed before it has said anything."""
+
+        def let_go(self) -> None:
+            """Lets go of the other side, and waits for it if it is a process of ours."""
+
         def close(self) -> None:
             """Closes the descriptors."""
 
@@ -57,9 +77,14 @@ LOWEST_FD = 10
 """Shell scripts use the descriptors below for their own purposes."""
 
 
+GONE = "adrt closed the wire: it has stopped, or is stopping this agent"
+
+
 class Wire:
     """Two descriptors to adrt."""
 
+    supervised = True
+    owned = False
     read = staticmethod(os.read)
     write = staticmethod(os.write)
 
@@ -81,6 +106,18 @@ class Wire:
 
     def expect_events(self) -> None:
         pass  # adrt knows by itself; only a stand-in without a descriptor does not
+
+    def await_others(self, change: int) -> None:
+        pass  # the same
+
+    def gone(self) -> str:
+        return GONE
+
+    def not_begun(self, error: AdrtError) -> AdrtError:
+        return error
+
+    def let_go(self) -> None:
+        pass  # it is this process's for life
 
     def close(self) -> None:
         for fd in (self.read_fd, self.write_fd):
@@ -172,7 +209,7 @@ def _forget() -> None:
 
 
 def why_not_connected() -> str:
-    """Why there is no wire here, and what to do."""
+    """Why there is no wire here, and what to do; "" where there never was to be one."""
     if found.why_not:
         return found.why_not
     if "ADRT_INCARNATION" in os.environ:
@@ -180,8 +217,4 @@ def why_not_connected() -> str:
             "this process is a child of a supervised agent, and only the agent itself speaks "
             "with adrt: hand results to it, by a queue or a return value"
         )
-    return (
-        "adrt did not start this process. Run it under adrt: adrt run -- python3 agent.py "
-        "(adrt comes with `pip install adaptive-runtime`). To keep everything in memory "
-        'instead, for a test, set ADRT=off or pass backend="memory"'
-    )
+    return ""

@@ -17,8 +17,9 @@ import atexit
 import time
 
 from . import _event_requests, _link, _requests, _schema
-from ._agent_events import AgentEvents
+from ._agent_engines import AgentEngines
 from ._errors import Disconnected
+from ._patience import Patience, again
 from ._results import Checkpoint
 from ._retry import RetryPolicy
 from ._stop import EXIT_CODE, Terminator
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-class Agent(AgentEvents):
+class Agent(AgentEngines):
     """This process as adrt's agent: its state, and what it can ask for."""
 
     def __init__(
@@ -71,6 +72,7 @@ class Agent(AgentEvents):
         self._link = _link.connect(backend, agent_id)
         self._core = self._link.core
         self._set_up_events()
+        self._set_up_engines()
         try:
             wanted = None if credit is None else _event_requests.subscription(credit, types)
             self._start(agent_id, checkpoint_every, migrations, wanted)
@@ -89,10 +91,11 @@ class Agent(AgentEvents):
         if link.info is None:
             hello = link.hello(agent_id, checkpoint_every, self._schema, events)
             link.welcome(*self._handshake(hello))
-        if self._core.transport.read_fd >= 0:  # in memory, SIGTERM is nobody's business
+        if self._core.transport.supervised:  # else SIGTERM is none of our business
             link.terminator = Terminator(self._terminated)
             link.terminator.install()
         self._run(link.begin(self._schema, migrations, events))
+        self._metrics.begin(link)
         self._tell(_requests.ready())
         atexit.register(self._flush)
 
@@ -172,12 +175,18 @@ class Agent(AgentEvents):
 
     def checkpoint(self, label: str | None = None) -> Checkpoint:
         """Keeps the state as it is now, to come back to. With a label, for good."""
-        return Checkpoint(self._call(_requests.checkpoint(label)))
+        taken = Checkpoint(self._call(_requests.checkpoint(label)))
+        self._metrics.checkpoints += 1
+        return taken
 
     def checkpoints(self, limit: int | None = None) -> list[Checkpoint]:
         """What can be gone back to, newest first."""
         listed = self._call(_requests.checkpoints(limit))["checkpoints"]
         return [Checkpoint(members) for members in listed]
+
+    def recover(self) -> dict[str, Any]:
+        """The newest state on the disk, as a dict of your own. Never goes back; that is `restore`."""
+        return self.state.copy()
 
     def restore(self, checkpoint_id: int) -> int:
         """Goes back to a checkpoint: a new version with its content."""
@@ -191,6 +200,7 @@ class Agent(AgentEvents):
         """Whether adrt wants this agent to end. Whoever asks, ends it by themselves."""
         self._ends_itself = True
         self._core.pump()
+        self._link.raise_if_lost()
         return self._link.stopping
 
     def sleep(self, seconds: float) -> bool:
@@ -201,7 +211,9 @@ class Agent(AgentEvents):
             if left <= 0:
                 break
             self._core.idle(left)
-        self._heed_stop()
+            self.environment.tell()
+        self._heed()
+        self._link.raise_if_lost()
         return self._link.stopping
 
     def heartbeat(
@@ -225,7 +237,9 @@ class Agent(AgentEvents):
         self._stopped = True
         self._flush()
         atexit.unregister(self._flush)
+        self._metrics.end()
         self._link.release()
+        self._core.transport.let_go()
 
     def __enter__(self) -> Agent:
         return self
@@ -266,25 +280,25 @@ class Agent(AgentEvents):
 
     def _call(self, request: Request) -> Any:
         result = self._core_call(request)
-        self._heed_stop()
+        self._heed()
         return result
 
     def _core_call(self, request: Request) -> Any:
-        patience = _link.Patience(self.store_timeout)
+        patience = Patience(self.store_timeout)
         while True:
             try:
                 call = self._answered(request)
             except Disconnected:  # it was so before
-                self._heed_stop()
+                self._heed()
                 raise
             if call.error is None:
                 return call.result
-            self._heed_stop()  # rather than raise what the end of adrt causes
+            self._heed()  # rather than raise what the end of adrt causes
             delay = patience.delay(call.error)
             if delay is None or self._link.stopping:
                 raise call.error
             self.sleep(delay)
-            request = _link.again(request)
+            request = again(request)
 
     def _answered(self, request: Request) -> Any:
         at_home = _thread.get_ident() == self._home
@@ -319,15 +333,15 @@ class Agent(AgentEvents):
 
     # -------------------------------------------------------------- end
 
-    def _heed_stop(self) -> None:
-        """At the end of a call: passes on that adrt wants an end, or ends the process."""
+    def _heed(self) -> None:
+        """At the end of a call: passes on what adrt has told, its wanting an end above all."""
+        self.environment.tell()
         if not self._link.stopping or self._busy or _thread.get_ident() != self._home:
             return
         if self._on_stop is not None:
             on_stop, self._on_stop = self._on_stop, None
             on_stop()
-        terminator = self._link.terminator
-        if terminator is not None and terminator.installed and not self._ends_itself:
+        if self._link.ends_program and not (self._ends_itself or self._iterates):
             self._link.say_if_lost()
             raise SystemExit(EXIT_CODE)
 

@@ -29,7 +29,7 @@ from ._driver import Driver, itself
 from ._engines import RecoveryEngine, StateEngine
 from ._errors import NotConnected
 from ._results import Checkpoint
-from ._runtime_events import RuntimeEvents
+from ._runtime_engines import RuntimeEngines
 from ._stop import EXIT_CODE, Terminator
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-class Runtime(RuntimeEvents):
+class Runtime(RuntimeEngines):
     """This process as adrt's agent: its state, and what it can ask for."""
 
     def __init__(
@@ -83,6 +83,7 @@ class Runtime(RuntimeEvents):
         self._leaving = False
         self._events = None if credit is None else _event_requests.subscription(credit, types)
         self._set_up_events()
+        self._set_up_engines()
 
     async def start(self) -> None:
         """Connects, brings the state to `schema`, and says it is ready."""
@@ -99,10 +100,12 @@ class Runtime(RuntimeEvents):
                     self.agent_id, self._checkpoint_every, self._schema, self._events
                 )
                 link.welcome(*await driver.handshake(hello))
-            if link.core.transport.read_fd >= 0:  # in memory, SIGTERM is nobody's business
+            if link.core.transport.supervised:  # else SIGTERM is none of our business
                 link.terminator = Terminator(self._terminated)
                 link.terminator.install()
             await driver.run(link.begin(self._schema, self._migrations, self._events))
+            self._metrics.begin(link)
+            self.environment.watch()
             link.core.notify(_requests.ready())
             atexit.register(driver.flush)
         except BaseException:
@@ -123,7 +126,9 @@ class Runtime(RuntimeEvents):
         self._driver_or_none = None
         driver.detach()
         atexit.unregister(driver.flush)
+        self._metrics.end()
         driver.link.release()
+        await driver.let_go()
 
     async def __aenter__(self) -> Runtime:
         await self.start()
@@ -232,11 +237,15 @@ class Runtime(RuntimeEvents):
 
     async def checkpoint(self, label: str | None = None) -> Checkpoint:
         """Keeps the state as it is now, to come back to. With a label, for good."""
-        return await self._driver.submit(_requests.checkpoint(label), Checkpoint)
+        taken = await self._driver.submit(_requests.checkpoint(label), Checkpoint)
+        self._metrics.checkpoints += 1
+        return taken
 
     async def checkpoint_of(self, state: dict[str, Any], label: str | None = None) -> Checkpoint:
         """Saves these top-level members and keeps the state; both or neither."""
-        return Checkpoint(await self._driver.run(self._link.checkpoint_of(state, label)))
+        taken = Checkpoint(await self._driver.run(self._link.checkpoint_of(state, label)))
+        self._metrics.checkpoints += 1
+        return taken
 
     async def checkpoints(self, limit: int | None = None) -> list[Checkpoint]:
         """What can be gone back to, newest first."""
@@ -296,8 +305,7 @@ class Runtime(RuntimeEvents):
         if self._on_stop is not None:
             on_stop, self._on_stop = self._on_stop, None
             driver.loop.call_soon(on_stop)
-        terminator = driver.link.terminator
-        if terminator is not None and terminator.installed and not self._ends_by_itself:
+        if driver.link.ends_program and not self._ends_by_itself:
             self._leave()
 
     @property

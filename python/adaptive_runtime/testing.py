@@ -18,6 +18,10 @@
         assert adrt.events[0].status == "acked"
 
 An agent that goes over `events()` is told to end when there are none left.
+One that waits for a person (`review()`) and is answered by nobody is ended, too,
+by SystemExit; `approve` and start it again, or say beforehand who answers:
+`adrt.on_review(lambda review: adrt.approve(review.id))`.
+
 Time is the test's: events that come back later (after a nack, a `delay=`, a
 `park(after=)`) come at once, and timers go off when `adrt.advance` says so.
 
@@ -31,7 +35,7 @@ from __future__ import annotations
 from . import _link
 from ._errors import Crash
 from ._memory import MemoryStore
-from ._results import PastEvent
+from ._results import PastEvent, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,13 +89,32 @@ class Adrt:
         self.store.move_on(seconds)
         self.store.fire()
 
-    def approve(self, review_id: int, answer: Any = None) -> None:
+    def approve(self, review_id: int, answer: Any = None, note: str | None = None) -> None:
         """Does as a person would."""
-        self.store.settle_review(review_id, "approved", answer)
+        self.store.settle_review(review_id, "approved", answer, note, "the test")
 
-    def reject(self, review_id: int, answer: Any = None) -> None:
+    def reject(self, review_id: int, answer: Any = None, note: str | None = None) -> None:
         """Does as a person would."""
-        self.store.settle_review(review_id, "rejected", answer)
+        self.store.settle_review(review_id, "rejected", answer, note, "the test")
+
+    @property
+    def reviews(self) -> list[PendingReview]:
+        """What waits for a person."""
+        return [_pending(self.store, number) for number in self.store.reviews.pending()]
+
+    def on_review(self, person: Callable[[PendingReview], object]) -> None:
+        """Has `person` called with each review that the agent waits for.
+
+        It may `approve(review.id)` or `reject` it. An agent that waits for a
+        review nobody settles is told to end, as one that waits for an event.
+        """
+        self.store.on_review = lambda number: person(_pending(self.store, number))
+
+    def set_environment(
+        self, level: str, score: float = 0.0, signals: dict[str, Any] | None = None
+    ) -> None:
+        """Puts the machine under pressure, or calms it."""
+        self.store.set_environment(level, score, signals)
 
     def stop(self) -> None:
         """Tells the agent to end, as `adrt stop` does."""
@@ -118,6 +141,22 @@ class Adrt:
 
     def __exit__(self, *_: object) -> None:
         _link.default_store = self._before
+
+
+class PendingReview(Record):
+    """A question to a person."""
+
+    id: int
+    prompt: str
+    options: list[Any] | None
+    key: str | None
+    decision_id: int | None
+
+
+def _pending(store: MemoryStore, number: int) -> PendingReview:
+    asked = store.reviews.get(number)
+    members = {name: asked[name] for name in ("prompt", "options", "key", "decision_id")}
+    return PendingReview({"id": number, **members})
 
 
 class _CrashAfter:

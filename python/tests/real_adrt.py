@@ -12,7 +12,7 @@ import textwrap
 import time
 import unittest
 
-from fake_adrt import PATIENCE, ROOT, clean_environment
+from fake_adrt import PACKAGE, PATIENCE, ROOT, clean_environment
 
 ADRT = os.environ.get("ADRT_BIN")
 EXAMPLES = os.path.join(ROOT, "examples")
@@ -41,6 +41,7 @@ class RealAdrt(unittest.TestCase):
             ADRT_RUNTIME_DIR=os.path.join(self.dir, "runtime"),
             PATH=os.path.dirname(ADRT) + os.pathsep + os.environ["PATH"],
             STEP_SECONDS="0.02",
+            ADRT_SENSORS_EVERY="0",  # what this machine is busy with is no part of the test
         )
         del settings["PYTHONPATH"]  # adrt brings the package along
         return settings
@@ -65,8 +66,28 @@ class RealAdrt(unittest.TestCase):
         self.assertEqual(process.returncode, code, out + err)
         return out, err
 
-    def script(self, source):
-        path = os.path.join(self.dir, "agent.py")
+    def start_alone(self, *command):
+        """A program with no adrt around it: it finds one on the PATH, and its state here."""
+        process = subprocess.Popen(
+            command,
+            env={**self.environment(), "PYTHONPATH": PACKAGE},
+            cwd=self.dir,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.running.append(process)
+        return process
+
+    def run_alone(self, *command, code=0):
+        process = self.start_alone(*command)
+        out, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, code, out + err)
+        return out, err
+
+    def script(self, source, name="agent.py"):
+        path = os.path.join(self.dir, name)
         with open(path, "w") as file:
             file.write(textwrap.dedent(source))
         return sys.executable, path

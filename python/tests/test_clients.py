@@ -22,8 +22,8 @@ from adaptive_runtime import (
     UnknownCheckpoint,
     VersionConflict,
     _errors,
-    _link,
     _memory,
+    _patience,
 )
 from adaptive_runtime._memory import MemoryStore
 from both import WithBoth
@@ -348,10 +348,6 @@ class Backends(unittest.TestCase):
     def test_another_backend(self):
         self.assertRaises(ValueError, Agent, backend="postgres")
 
-    def test_no_adrt_around(self):
-        with self.assertRaisesRegex(NotConnected, "adrt run -- python3"):
-            Agent()
-
 
 class Errors(unittest.TestCase):
     def test_every_kind_has_its_class(self):
@@ -372,11 +368,11 @@ class Errors(unittest.TestCase):
             self.assertEqual((type(copied), copied.version, copied.code), (VersionConflict, 5, 1101))
 
     def test_patience_ends(self):
-        patience = _link.Patience(0)
+        patience = _patience.Patience(0)
         full = StoreFailed("full", retryable=True)
         self.assertIsNone(patience.delay(full))
-        self.assertIsNone(_link.Patience(9).delay(ValueError()))
-        self.assertEqual(_link.Patience(9).delay(full), _link.Patience.FIRST_SECONDS)
+        self.assertIsNone(_patience.Patience(9).delay(ValueError()))
+        self.assertEqual(_patience.Patience(9).delay(full), _patience.Patience.FIRST_SECONDS)
 
 
 def _raise(error):

@@ -16,7 +16,7 @@ OLDEST_PYTHON = (3, 9)
 NOTHING_BUT_THESE = {  # of the standard library, at import
     "__future__", "_json", "_signal", "_thread", "asyncio", "atexit", "binascii", "collections",
     "contextvars", "dataclasses", "datetime",
-    "fcntl", "hashlib", "importlib", "inspect", "json", "os", "pytest", "random", "select", "signal", "sys",
+    "fcntl", "hashlib", "importlib", "inspect", "json", "math", "os", "struct", "pytest", "random", "select", "signal", "sys",
     "time", "traceback", "types", "typing", "warnings",
 }  # fmt: skip
 FOR_FRAMEWORKS = {"langgraph.py": {"langgraph", "langchain_core"}}

@@ -282,7 +282,7 @@ class Steps(Quiet, WithBoth):
                 entry = self.store.inbox.entries[1]
                 self.assertEqual((entry.status, len(self.calls)), ("parked", 1))
                 self.store.settle_review(1, decision)
-                self.over(self.begin(type(client)), body)
+                self.over(self.begin(type(client)), body, types=["a"])
                 self.assertEqual(entry.status, "acked")
                 if decision == "approved":
                     self.assertEqual((len(self.calls), self.store.state), (2, {}))

@@ -175,26 +175,23 @@ class Events(Quiet, unittest.TestCase):
                     adrt.stop()
             self.assertEqual(seen, ["a"])
 
-    def test_reviews(self):
-        with Adrt() as adrt:
-            for decide in (adrt.approve, adrt.reject):
+    def test_steps_that_a_person_decides_about(self):
+        for decide in (Adrt.approve, Adrt.reject):
+            with Adrt() as adrt:
                 seq = adrt.emit({"type": "a"})
-                calls = []
 
-                def send(calls=calls):
-                    calls.append(1)
+                def send():
                     raise OSError
 
-                def agent(send=send):
-                    for event in Agent().events():
-                        with event:
-                            event.step("send", send, on_unknown="review")
-
-                agent()
+                for event in Agent().events():
+                    with event:
+                        event.step("send", send, on_unknown="review")
                 self.assertEqual(adrt.events[seq - 1].status, "parked")
-                review = adrt.store.steps.pending_reviews()[0]
-                decide(review)
+                [review] = adrt.reviews
+                self.assertIn("send", review.prompt)
+                decide(adrt, review.id)
                 self.assertEqual(adrt.events[seq - 1].status, "pending")
+                self.assertEqual(adrt.reviews, [])
 
 
 class Fixture(unittest.TestCase):

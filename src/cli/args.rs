@@ -8,8 +8,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::output::ColorWhen;
 use super::text::wrapped;
-use super::{backup, checkpoints, completions, control, crashes, events, history, list, manage};
-use super::{notify, reviews, run, state, status, step};
+use super::{
+    attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list,
+};
+use super::{manage, notify, reviews, run, state, status, step};
 
 /// Keeps an AI agent alive and remembering.
 ///
@@ -61,10 +63,12 @@ pub struct Common {
 #[expect(missing_docs, reason = "a command's help stands at its arguments")]
 pub enum Command {
     Run(Box<run::RunArgs>),
+    Attach(Box<attach::AttachArgs>),
     List(list::ListArgs),
     Status(status::StatusArgs),
     Stop(control::StopArgs),
     Restart(control::RestartArgs),
+    Reload(control::ReloadArgs),
     #[command(subcommand, arg_required_else_help = true)]
     State(state::StateCommand),
     #[command(subcommand, arg_required_else_help = true)]
@@ -78,6 +82,10 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true)]
     Reviews(reviews::ReviewsCommand),
     #[command(subcommand, arg_required_else_help = true)]
+    Decisions(decisions::DecisionsCommand),
+    Decide(decisions::decide::DecideArgs),
+    Why(decisions::why::WhyArgs),
+    #[command(subcommand, arg_required_else_help = true)]
     Step(step::StepCommand),
     #[command(subcommand, arg_required_else_help = true)]
     Notify(notify::NotifyCommand),
@@ -90,9 +98,10 @@ pub enum Command {
 
 /// Commands by what they are for, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["run", "list", "status", "stop", "restart"]),
+    ("Run", &["run", "attach", "list", "status", "stop", "restart", "reload"]),
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
+    ("Decisions", &["decisions", "decide", "why"]),
     ("Keep", &["backup", "restore", "rename", "rm"]),
     ("Shell", &["completions"]),
 ];

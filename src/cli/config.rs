@@ -1,5 +1,6 @@
 //! The file of `run --config`: TOML, one key for each long option of `run`,
-//! and `name`, `command`, `state-dir`.
+//! and `name`, `command`, `state-dir`; and a table `rules`, which is read where
+//! rules are ([`crate::rules`]).
 //!
 //! Keys and values are judged by the option parser itself, so that the file
 //! knows what the command line knows, no more and no less. Whatever is wrong
@@ -11,10 +12,11 @@ use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args as _, FromArgMatches as _};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::failure::{Failure, Kind};
 use super::run::options::RunOptions;
+use crate::typed::document::{self, Entry, Fault, Value, Wrong};
 
 /// What a configuration file says.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +27,8 @@ pub struct File {
     pub command: Vec<OsString>,
     /// `state-dir`.
     pub state_dir: Option<PathBuf>,
+    /// It has a table `rules`.
+    pub has_rules: bool,
     /// All else.
     pub options: RunOptions,
 }
@@ -42,60 +46,34 @@ pub fn read(path: &Path) -> Result<File, Failure> {
             .why(error)
             .hint("name a readable TOML file with --config")
     })?;
-    parse(&text).map_err(|wrong| wrong.failure(path, &text))
+    parse(&text).map_err(|wrong| of_fault(&wrong.in_file(path, &text)))
 }
 
-/// What is wrong, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Wrong {
-    at: Option<Range<usize>>,
-    what: String,
-    hint: String,
-}
-
-impl Wrong {
-    fn new(at: Range<usize>, what: impl Into<String>) -> Self {
-        Self { at: Some(at), what: what.into(), hint: String::new() }
-    }
-
-    fn failure(&self, path: &Path, text: &str) -> Failure {
-        let place = match &self.at {
-            Some(at) => {
-                let (line, column) = line_column(text, at.start);
-                format!("{}, line {line}, column {column}", path.display())
-            }
-            None => path.display().to_string(),
-        };
-        let hint = if self.hint.is_empty() { "mend that line" } else { &self.hint };
-        Failure::new(Kind::Config, format!("bad configuration: {place}")).why(&self.what).hint(hint)
-    }
-}
-
-/// Both from 1; columns in characters.
-fn line_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+/// A mistake in a file as a failure of the command.
+pub fn of_fault(fault: &Fault) -> Failure {
+    let hint = match (fault.hint.as_str(), fault.place) {
+        ("", Some(_)) => "mend that line",
+        (hint, _) => hint,
+    };
+    Failure::new(Kind::Config, format!("bad configuration: {}", fault.location()))
+        .why(&fault.what)
+        .hint(hint)
 }
 
 fn parse(text: &str) -> Result<File, Wrong> {
-    let table = DeTable::parse(text).map_err(|error| Wrong {
-        at: error.span(),
-        what: error.message().to_owned(),
-        hint: String::new(),
-    })?;
+    let table = document::parse(text)?;
     let mut file = File::default();
     let mut words = vec![OsString::from("file")];
-    for (key, value) in table.get_ref() {
-        let at = value.span();
-        match key.get_ref().as_ref() {
-            "name" => file.name = Some(string(value.get_ref(), at)?),
-            "state-dir" => file.state_dir = Some(string(value.get_ref(), at)?.into()),
-            "command" => file.command = command(value.get_ref(), at)?,
+    for Entry { key, key_at, value } in document::entries(&table) {
+        match key {
+            "name" => file.name = Some(value.string()?.to_owned()),
+            "state-dir" => file.state_dir = Some(value.string()?.into()),
+            "command" => file.command = command(&value)?,
+            "rules" if value.is.is_table() => file.has_rules = true,
             name => {
-                known(name, key.span())?;
-                let word = format!("--{name}={}", scalar(value.get_ref(), at.clone())?);
-                check(&word, at)?;
+                known(name, key_at)?;
+                let word = format!("--{name}={}", scalar(&value)?);
+                check(&word, &value)?;
                 words.push(word.into());
             }
         }
@@ -126,82 +104,49 @@ fn known(name: &str, at: Range<usize>) -> Result<(), Wrong> {
         return Ok(());
     }
     names.extend(OWN_KEYS);
-    let mut wrong = Wrong::new(at, format!("there is no setting {name:?}"));
-    wrong.hint = match nearest(name, &names) {
-        Some(near) => format!("did you mean {near:?}?"),
-        None => "adrt run --help lists them; keys are the long options".to_owned(),
-    };
-    Err(wrong)
+    let hint = "adrt run --help lists them; keys are the long options";
+    Err(document::unknown(name, at, &names, hint))
 }
 
-/// The name that is fewest edits away, if that is few enough to be a slip.
-fn nearest<'n>(typed: &str, names: &[&'n str]) -> Option<&'n str> {
-    let typed = typed.replace('_', "-").to_lowercase();
-    let best = names.iter().map(|name| (distance(&typed, name), *name)).min()?;
-    (best.0 <= typed.len().max(3) / 3).then_some(best.1)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn string(value: &DeValue<'_>, at: Range<usize>) -> Result<String, Wrong> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| Wrong::new(at, format!("this is a string, not {}", value.type_str())))
-}
-
-fn command(value: &DeValue<'_>, at: Range<usize>) -> Result<Vec<OsString>, Wrong> {
-    let Some(items) = value.as_array() else {
-        let mut wrong = Wrong::new(at, "command is an array of strings, one for each word");
-        wrong.hint = "command = [\"python3\", \"agent.py\"]".to_owned();
-        return Err(wrong);
-    };
-    items.iter().map(|item| string(item.get_ref(), item.span()).map(OsString::from)).collect()
+fn command(value: &Value<'_, '_>) -> Result<Vec<OsString>, Wrong> {
+    let words = value.elements().map_err(|_| {
+        value
+            .wrong("command is an array of strings, one for each word")
+            .hint("command = [\"python3\", \"agent.py\"]")
+    })?;
+    words.iter().map(|word| word.string().map(OsString::from)).collect()
 }
 
 /// A value as it would be typed after `--name=`.
-fn scalar(value: &DeValue<'_>, at: Range<usize>) -> Result<String, Wrong> {
-    match value {
+fn scalar(value: &Value<'_, '_>) -> Result<String, Wrong> {
+    match value.is {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
         DeValue::Float(number) => Ok(number.as_str().to_owned()),
         DeValue::Boolean(truth) => Ok(truth.to_string()),
-        DeValue::Array(items) => {
-            let items = items.iter().map(|item| scalar(item.get_ref(), item.span()));
-            Ok(items.collect::<Result<Vec<_>, _>>()?.join(","))
+        DeValue::Array(_) => {
+            let words: Result<Vec<_>, _> = value.elements()?.iter().map(scalar).collect();
+            Ok(words?.join(","))
         }
         DeValue::Datetime(_) | DeValue::Table(_) => {
-            Err(Wrong::new(at, format!("a setting is no {}", value.type_str())))
+            Err(value.wrong(format!("a setting is no {}", value.is.type_str())))
         }
     }
 }
 
 /// Whether the option takes the value.
-fn check(word: &str, at: Range<usize>) -> Result<(), Wrong> {
+fn check(word: &str, value: &Value<'_, '_>) -> Result<(), Wrong> {
     let error = match options(&["file".into(), word.into()]) {
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    let value = match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(value)) => format!("{value:?}"),
+    let typed = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(typed)) => format!("{typed:?}"),
         _ => "this value".to_owned(),
     };
     let mut wrong = match std::error::Error::source(&error) {
-        Some(why) => Wrong::new(at, format!("{value} {why}")),
-        None => Wrong::new(at, format!("{value} is not possible here")),
+        Some(why) => value.wrong(format!("{typed} {why}")),
+        None => value.wrong(format!("{typed} is not possible here")),
     };
     if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue) {
         wrong.hint = format!("one of: {}", values.join(", "));
@@ -218,7 +163,7 @@ mod tests {
     fn wrong(text: &str) -> String {
         match parse(text) {
             Ok(file) => format!("{file:?}"),
-            Err(wrong) => wrong.failure(Path::new("f.toml"), text).to_string(),
+            Err(wrong) => of_fault(&wrong.in_file(Path::new("f.toml"), text)).to_string(),
         }
     }
 
@@ -250,7 +195,7 @@ mod tests {
         );
         assert!(wrong("zzz = 1").contains("adrt run --help"));
         assert!(wrong("comand = []").contains("\"command\""));
-        assert!(wrong("[rules]\n").contains("there is no setting \"rules\""));
+        assert!(wrong("[rule]\n").contains("did you mean \"rules\"?"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `adrt stop` and `adrt restart`: asking a running adrt, and waiting for it.
+//! `adrt stop`, `adrt restart` and `adrt reload`: asking a running adrt, and
+//! waiting for it.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -7,7 +8,8 @@ use serde::Deserialize;
 
 use super::failure::{Failure, Kind};
 use super::json::Object;
-use super::text::span;
+use super::status::Rules;
+use super::text::{counted, span};
 use super::{Context, DONE, agent, client, quantity};
 use crate::clock::{self, Mono};
 use crate::store::home::Home;
@@ -22,8 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Stop a running agent, and its adrt
 ///
 /// The agent is asked to end, then told to, then killed, all within the
-/// --stop-timeout of its run. A last checkpoint is taken. An agent that does
-/// not run is left as it is.
+/// --stop-timeout of its run. A last checkpoint is taken. The program that
+/// started an adrt attach is asked and let go of, never killed. An agent that
+/// does not run is left as it is.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt stop
@@ -43,7 +46,7 @@ pub struct StopArgs {
 ///
 /// As in a stop, but adrt stays and starts the agent at once, with the state
 /// it has. An agent in its back-off delay is started without waiting for the
-/// rest of it.
+/// rest of it. One that is attached is not adrt's to start.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt restart
@@ -55,6 +58,26 @@ pub struct RestartArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantity::duration)]
     pub wait: Duration,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Have a running agent's rules read again
+///
+/// The file of run --rules, or the table rules of --config; nothing else is
+/// read again. If it makes no sense it is refused as a whole, with line and
+/// column, and decisions go on by the rules there were. SIGHUP does the same.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:
+  adrt reload
+  adrt reload night-watch --json")]
+pub struct ReloadArgs {
+    /// Which agent
+    pub agent: Option<String>,
+    /// How long to wait until they are read; 0 only asks
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = quantity::duration)]
+    pub wait: Duration,
+    /// Print {agent, reloaded, own}
     #[arg(long)]
     pub json: bool,
 }
@@ -124,6 +147,68 @@ impl Process {
     }
 }
 
+/// What of the status tells whether the rules were read again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Ruled {
+    rules: Option<Rules>,
+}
+
+/// Runs `reload`.
+///
+/// # Errors
+/// It does not run, can't be asked, has no rules file, or there is a mistake
+/// in it.
+pub fn reload(args: &ReloadArgs, context: &Context) -> Result<u8, Failure> {
+    let home = agent::choose(context, args.agent.as_deref())?;
+    let name = home.agent();
+    let holder = holder(&home)?;
+    let rules =
+        || client::parse::<Ruled>(&client::status(&home, &holder)?).map(|ruled| ruled.rules);
+    let Some(before) = rules()? else {
+        return Err(Failure::new(Kind::Failed, format!("{name} has no rules to read again"))
+            .why("it was started without a file of rules")
+            .hint("adrt run --rules FILE; adrt-rules(5) says what is in it"));
+    };
+    client::ask_running(&home, &holder, "reload")?;
+    if args.wait.is_zero() {
+        return tell(context, args.json, &home, "reloaded", false, || {
+            format!("{name} is reading its rules")
+        });
+    }
+    let read = wait_for(args.wait, &format!("reading the rules of {name}"), || {
+        rules().ok().flatten().filter(|now| now.reloads > before.reloads)
+    });
+    match read {
+        Some(Rules { trouble: Some(trouble), .. }) => {
+            Err(Failure::new(Kind::Config, format!("the rules of {name} stay as they were"))
+                .why(trouble)
+                .hint(format!("mend the file, then adrt reload {name}")))
+        }
+        Some(Rules { own, trouble: None, .. }) => {
+            if args.json {
+                let text = Object::new().text("agent", name).number("reloaded", true);
+                context.out.json(&text.number("own", own).finish())?;
+            } else {
+                let rules = counted(own, "rule");
+                context.out.line(&format!("{name} goes by {rules} of its own now"))?;
+            }
+            Ok(DONE)
+        }
+        None => Err(Failure::new(Kind::Failed, format!("the rules of {name} are not read yet"))
+            .why(format!("{} have passed", span(args.wait)))
+            .hint("is the disk of the file hanging? they come into force once it is read")),
+    }
+}
+
+fn holder(home: &Home) -> Result<Holder, Failure> {
+    client::running(home).ok_or_else(|| {
+        Failure::new(Kind::Failed, format!("{} is not running", home.agent()))
+            .why("no adrt run holds it")
+            .hint("start it: adrt run -- CMD, or systemctl start of its unit")
+    })
+}
+
 /// Runs `restart`.
 ///
 /// # Errors
@@ -131,11 +216,7 @@ impl Process {
 pub fn restart(args: &RestartArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
     let name = home.agent();
-    let Some(holder) = client::running(&home) else {
-        return Err(Failure::new(Kind::Failed, format!("{name} is not running"))
-            .why("no adrt run holds it")
-            .hint("start it: adrt run -- CMD, or systemctl start of its unit"));
-    };
+    let holder = holder(&home)?;
     let before = process(&home, &holder)?;
     client::ask_running(&home, &holder, "restart")?;
     if args.wait.is_zero() {

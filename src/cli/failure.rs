@@ -29,7 +29,7 @@ pub enum Kind {
     Held,
     /// `step run`: a person is to decide first.
     Waiting,
-    /// The configuration file, or a variable standing for one of its settings, is wrong.
+    /// The configuration file, a variable standing for one of its settings, or the rules are wrong.
     Config,
     /// `step run`: the command is not executable.
     NotExecutable,
@@ -58,6 +58,10 @@ const fn of(only: &'static [&'static str], code: &'static str, meaning: &'static
 
 /// What runs a supervised command.
 const RUN: &[&str] = &["run"];
+/// What reads files of configuration or rules.
+const CONFIGURED: &[&str] = &["run", "attach", "reload", "decide"];
+/// What holds an agent for long.
+const HOLDERS: &[&str] = &["run", "attach"];
 /// What runs a command as a step.
 const STEP: &[&str] = &["step run"];
 /// What runs commands at all.
@@ -71,15 +75,16 @@ pub const EXIT_CODES: &[ExitCode] = &[
     of(&["events next"], "1", "Of events next: there is none."),
     any("2", "Wrong usage; with status --check: down."),
     any("66", "No such agent, checkpoint, version, crash, value, event or review."),
-    of(RUN, "66", "Of run: the events of --events can't be read."),
+    of(HOLDERS, "66", "Of run and attach: the events of --events can't be read."),
+    of(&["why"], "66", "Of why: there is no such decision."),
     of(RUN, "69", "It gave up after --max-restarts."),
     of(STEP, "69", "Of step run: the step waits for a review."),
     of(RUN, "70", "The agent exited with a code of --fatal-exit."),
-    of(RUN, "73", "The state directory can't be created."),
+    of(HOLDERS, "73", "The state directory can't be created."),
     any("74", "The store can't be read or written, or takes no more events."),
     any("75", "Another adrt holds the agent."),
     of(STEP, "75", "Of step run: another process does the step."),
-    of(RUN, "78", "Bad configuration."),
+    of(CONFIGURED, "78", "Bad configuration, or a mistake in the rules."),
     of(RUNS, "126", "The command is not executable."),
     of(RUNS, "127", "The command was not found."),
     of(

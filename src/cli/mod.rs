@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod args;
+pub mod attach;
 pub mod backup;
 pub mod checkpoints;
 pub mod client;
@@ -19,6 +20,7 @@ pub mod completions;
 pub mod config;
 pub mod control;
 pub mod crashes;
+pub mod decisions;
 pub mod env;
 pub mod events;
 pub mod failure;
@@ -31,7 +33,6 @@ pub mod naming;
 pub mod notify;
 pub mod output;
 pub mod past;
-pub mod quantity;
 pub mod reviews;
 pub mod run;
 pub mod state;
@@ -54,6 +55,7 @@ use self::failure::Failure;
 use self::output::Out;
 use self::text::Moment;
 use crate::clock;
+pub(crate) use crate::typed::quantity;
 
 /// The exit code of a command that did what it was asked.
 pub const DONE: u8 = 0;
@@ -113,16 +115,21 @@ fn failed(failure: &Failure) -> u8 {
 fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => run::main(*args, context),
+        Command::Attach(args) => attach::main(*args, context),
         Command::List(args) => list::main(&args, context),
         Command::Status(args) => status::main(&args, context),
         Command::Stop(args) => control::stop(&args, context),
         Command::Restart(args) => control::restart(&args, context),
+        Command::Reload(args) => control::reload(&args, context),
         Command::State(command) => state::main(command, context),
         Command::Checkpoints(command) => checkpoints::main(command, context),
         Command::History(command) => history::main(command, context),
         Command::Crashes(command) => crashes::main(command, context),
         Command::Events(command) => events::main(command, context),
         Command::Reviews(command) => reviews::main(command, context),
+        Command::Decisions(command) => decisions::main(command, context),
+        Command::Decide(args) => decisions::decide::main(&args, context),
+        Command::Why(args) => decisions::why::main(&args, context),
         Command::Step(command) => step::main(command, context),
         Command::Notify(command) => notify::main(command, context),
         Command::Backup(args) => backup::backup(&args, context),

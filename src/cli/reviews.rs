@@ -4,13 +4,15 @@ use clap::Subcommand;
 use serde::Deserialize;
 
 use super::client::Refusal;
+use super::decisions::figure;
 use super::failure::{Failure, Kind};
 use super::json::{Object, array, compact, shown_string};
 use super::output::{Column, Table, Tint};
-use super::text::{clipped, escaped};
+use super::text::{NONE, clipped, escaped};
 use super::{Context, DONE, agent, client, past};
 use crate::store::home::Home;
-use crate::supervisor::work::{ReviewRow, ReviewStatus};
+use crate::store::read::{ReadError, Reader};
+use crate::supervisor::work::{DecisionRow, ReviewRow, ReviewStatus};
 
 /// Longer prompts are cut before they are laid out; no terminal is so wide.
 const PROMPT_SHOWN_MAX: usize = 1000;
@@ -38,7 +40,7 @@ pub struct ListArgs {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: u64,
-    /// Print [{id, status, prompt, options, default, asked, ...}]
+    /// Print [{id, status, prompt, options, default, asked, ..., decision}]
     #[arg(long)]
     pub json: bool,
 }
@@ -118,11 +120,14 @@ pub fn main(command: ReviewsCommand, context: &Context) -> Result<u8, Failure> {
 fn list(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
     let reader = past::open(&home)?;
-    let found =
-        reader.reviews(!args.all, args.limit).map_err(|error| past::of_read(&home, error))?;
+    let found = found(args, &reader).map_err(|error| past::of_read(&home, error))?;
     drop(reader);
     if args.json {
-        context.out.json(&array(found.iter().map(|row| fields(row).finish())))?;
+        let rows = found.iter().map(|asked| {
+            let decision = asked.decision.as_ref().map(|row| decision(row).finish());
+            fields(&asked.row).raw("decision", decision.as_deref().unwrap_or("null")).finish()
+        });
+        context.out.json(&array(rows))?;
         return Ok(DONE);
     }
     if found.is_empty() {
@@ -134,14 +139,32 @@ fn list(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn table(context: &Context, found: &[ReviewRow]) -> Table {
+/// A review, and what was decided where it is about that.
+struct Asked {
+    row: ReviewRow,
+    decision: Option<DecisionRow>,
+}
+
+fn found(args: &ListArgs, reader: &Reader) -> Result<Vec<Asked>, ReadError> {
+    let rows = reader.reviews(!args.all, args.limit)?;
+    rows.into_iter()
+        .map(|row| {
+            let decision = row.decision.map(|id| reader.decision(id)).transpose()?.flatten();
+            Ok(Asked { row, decision })
+        })
+        .collect()
+}
+
+fn table(context: &Context, found: &[Asked]) -> Table {
     let mut table = Table::new(&[
         ("ID", Column::Right),
         ("STATUS", Column::Left),
         ("ASKED", Column::Left),
+        ("DECISION", Column::Right),
+        ("SURE", Column::Right),
         ("PROMPT", Column::Fill),
     ]);
-    for row in found {
+    for Asked { row, decision } in found {
         let tint = match row.status {
             ReviewStatus::Pending => Tint::Warn,
             ReviewStatus::Approved | ReviewStatus::Rejected | ReviewStatus::Expired => Tint::Dim,
@@ -151,6 +174,8 @@ fn table(context: &Context, found: &[ReviewRow]) -> Table {
                 row.id.to_string(),
                 row.status.as_str().to_owned(),
                 context.moment.ago(row.asked),
+                row.decision.map_or_else(|| NONE.to_owned(), |id| id.to_string()),
+                decision.as_ref().map_or_else(|| NONE.to_owned(), |row| figure(row.confidence)),
                 clipped(&prompt(row), PROMPT_SHOWN_MAX),
             ],
             tint,
@@ -177,7 +202,21 @@ fn prompt(row: &ReviewRow) -> String {
     text
 }
 
-fn fields(row: &ReviewRow) -> Object {
+/// What was decided, in short; `adrt why` has all of it.
+fn decision(row: &DecisionRow) -> Object {
+    Object::new()
+        .number("decision_id", row.id)
+        .text("event_type", &row.kind)
+        .text("context", &row.context)
+        .text("risk", row.risk.as_str())
+        .text("action", &row.action)
+        .text("reason", &row.reason)
+        .number("confidence", row.confidence)
+        .number("threshold", row.threshold)
+}
+
+/// A review as JSON, without what it is about.
+pub(super) fn fields(row: &ReviewRow) -> Object {
     let object = Object::new()
         .number("id", row.id)
         .text("status", row.status.as_str())

@@ -10,6 +10,7 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{Span, Timestamp, ToSpan as _};
 
+use super::failure::{Failure, Kind};
 use super::text::Moment;
 use crate::clock::Wall;
 
@@ -26,6 +27,20 @@ pub fn parse(text: &str, moment: &Moment) -> Result<Wall, String> {
         .or_else(|| time_of_day(text, now, moment))
         .or_else(|| ago(text, now, moment));
     found.map(|at| Wall::from_millis(at.as_millisecond())).ok_or_else(|| HELP.to_owned())
+}
+
+/// Reads the point in time of a `--since`, if it was given; the hint is for one
+/// that makes no sense.
+///
+/// # Errors
+/// It makes no sense.
+pub fn since(text: Option<&str>, moment: &Moment, hint: &str) -> Result<Option<Wall>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    parse(text, moment).map(Some).map_err(|why| {
+        Failure::new(Kind::Usage, "the time is not understood")
+            .why(format!("{text:?} {why}"))
+            .hint(hint)
+    })
 }
 
 fn absolute(text: &str, moment: &Moment) -> Option<Timestamp> {

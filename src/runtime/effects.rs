@@ -3,10 +3,14 @@
 //! Nothing here waits: what can block has a thread of its own, and is handed
 //! its orders.
 
+use std::sync::Arc;
+
+use super::child::Child;
 use super::driver::Driver;
+use super::rules;
 use crate::output::Sink;
 use crate::store::writer::Command;
-use crate::supervisor::io::{Effect, Level, Notice};
+use crate::supervisor::io::{Effect, Input, Level};
 
 impl Driver {
     /// Carries out effects, in order. `line` is what [`Effect::PassLine`] means.
@@ -25,6 +29,7 @@ impl Driver {
                 }
                 Effect::CloseStdin { .. } => self.with_child(|child| child.stdin.close()),
                 Effect::Signal { incarnation, signal } => self.signal_child(incarnation, signal),
+                Effect::LetGo { .. } => self.with_child(Child::let_go),
                 Effect::Persist(unit) => self.command_store(Command::Persist(unit)),
                 Effect::Resume { epoch, reread } => {
                     self.command_store(Command::Resume { epoch, reread });
@@ -34,9 +39,9 @@ impl Driver {
                         control.answer(conn, bytes);
                     }
                 }
-                Effect::Reload => {}
+                Effect::Reload => self.reread_rules(),
                 Effect::Post(row) => self.post_office.send(row),
-                Effect::Notify(notice) => self.notify(&notice),
+                Effect::Notify(notice) => self.manager.tell(notice),
                 Effect::Log { level, message, from_agent } => self.log(level, &message, from_agent),
                 Effect::Exit(verdict) => self.verdict = Some(verdict),
             }
@@ -49,16 +54,40 @@ impl Driver {
         }
     }
 
-    pub(super) fn notify(&self, notice: &Notice) {
-        match notice {
-            Notice::Ready => self.notifier.ready(),
-            Notice::Status(line) => self.notifier.status(line),
-            Notice::Stopping => self.notifier.stopping(),
+    fn reread_rules(&mut self) {
+        self.manager.reloading();
+        self.rereader.read();
+    }
+
+    /// The rules were read again. With a mistake in them they stay as they
+    /// were: half of somebody's rules would be another policy than theirs.
+    pub(super) fn reread(&mut self, report: rules::Report) {
+        let is_last = self.rereader.reported();
+        let Some(file) = self.rules_file.clone() else { return };
+        let trouble = match report {
+            Ok(found) => {
+                for line in rules::warnings(&file, &found) {
+                    self.log(Level::Warning, &line, false);
+                }
+                let summary = format!("read again: {}", rules::summary(&file, &found));
+                self.log(Level::Info, &summary, false);
+                self.handle(Input::Policy(Arc::new(found.policy)));
+                None
+            }
+            Err(fault) => {
+                let trouble = format!("the rules stay as they were: {fault}");
+                self.log(Level::Error, &trouble, false);
+                self.handle(Input::PolicyRefused(fault.to_string()));
+                Some(trouble)
+            }
+        };
+        if is_last {
+            self.manager.reloaded(trouble);
         }
     }
 
     pub(super) fn log(&self, level: Level, message: &str, from_agent: bool) {
-        if level > Level::Debug || self.verbose {
+        if level >= self.told_from {
             say(&self.stderr, message, from_agent);
         }
     }

@@ -5,18 +5,22 @@
 //! [`Input`](crate::supervisor::io::Input), and carries out the effects. It
 //! never awaits while doing so: whatever can block has a thread of its own.
 //!
-//! - [`run`]: one `adrt run`, from the lock to the exit code.
+//! - [`run`]: one `adrt run`, from the lock to the exit code; [`attach`]: one
+//!   `adrt attach`, in the same loop; `relay`: the wire on adrt's own stdin and stdout.
 //! - `driver`: the loop; `effects`: what it does for the machine; `life`: processes
 //!   that begin and end; `wire`: their pipes.
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
+//! - `manager`: what the service manager is told.
 //! - `python_client`: the Python package carried in this binary.
 //! - `post`: events on their way to other agents.
+//! - [`rules`]: the rules file, read and read again.
 //! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
 //!   the adrt that runs an agent.
 //! - [`foreground`]: one command, as a shell runs it.
 
+mod attach;
 mod child;
 mod control;
 mod driver;
@@ -24,15 +28,19 @@ mod effects;
 mod environment;
 pub mod foreground;
 mod life;
+mod manager;
 pub mod offline;
 pub mod peer;
 mod post;
 mod python_client;
+mod relay;
+pub mod rules;
 mod run;
 mod sources;
 mod stdin_queue;
 mod wire;
 
+pub use attach::attach;
 pub use run::{RunError, run};
 
 pub use crate::feed::SourceError;

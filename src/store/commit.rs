@@ -24,7 +24,7 @@ use super::ledger;
 use super::load;
 use super::open::Store;
 use super::ops::{Applier, Journal};
-use super::retention::work::EventMark;
+use super::retention::mark::Mark;
 use super::retention::{self, AgeClock};
 use super::rows::unsigned;
 use super::schema::{self, PAGE_SIZE};
@@ -58,7 +58,9 @@ pub(crate) struct Tallies {
     /// adrt's own count of time.
     pub age: AgeClock,
     /// How far old events are let go.
-    pub events: EventMark,
+    pub events: Mark,
+    /// How far old decisions are.
+    pub decisions: Mark,
     /// The journal may be cut up to this version, a step at a time.
     pub cut_to: Option<u64>,
     /// Nothing more can be shed until there is another checkpoint.
@@ -96,7 +98,8 @@ impl Tallies {
             first_event_id,
             next_event_id: last_event_id + 1,
             age: AgeClock::read(conn)?,
-            events: EventMark::read(conn)?,
+            events: Mark::read(conn, "SELECT max(seq) FROM inbox")?,
+            decisions: Mark::read(conn, "SELECT max(id) FROM decisions")?,
             // The WAL is moved soon after opening, whatever is in it.
             wal_pages: WAL_MOVE_PAGES,
             scrub: match schema::get_meta(conn, schema::META_SCRUB)? {

@@ -9,9 +9,12 @@
 //! Events that were acked go as well, with their steps: they are history, and
 //! may hold what the old versions held.
 //!
+//! So do decisions, but for those whose review waits, with the policies that
+//! only they went by: they hold what was known of their events.
+//!
 //! Not forgotten: the present version, events that are not acked, what work
-//! keeps by name (entries, steps of named scopes, timers, reviews), the ledger with the agent's last
-//! output, and databases put aside after damage ([`super::Home::leftovers`]).
+//! keeps by name (entries, steps of named scopes, timers, reviews), what outcomes
+//! taught, the ledger with the agent's last output, and databases put aside after damage ([`super::Home::leftovers`]).
 
 use rusqlite::Connection;
 
@@ -19,7 +22,7 @@ use super::commit::{Scrub, Tallies};
 use super::load::{self, LoadError};
 use super::rows::{signed, unsigned};
 use super::work::raise;
-use super::{schema, verify};
+use super::{retention, schema, verify};
 use crate::engines::state::Node;
 use crate::supervisor::io::{CheckpointInfo, EventState};
 
@@ -46,6 +49,7 @@ pub(crate) fn forget(
     conn.execute("DELETE FROM pins WHERE checkpoint <> ?1", [newest])?;
     let versions = conn.execute("DELETE FROM journal", [])?;
     forget_acked(conn)?;
+    retention::decisions::forget(conn)?;
     schema::put_meta(conn, schema::META_SCRUB, "1")?;
     tallies.scrub = Scrub::Rewrite;
     tallies.cut_to = None;

@@ -8,7 +8,7 @@
 //!   what damage means;
 //! - [`load`]: checkpoint + journal = the state;
 //! - [`commit`] with `ops`, `retention`, `forget` and `reserve`; [`writer`]: writing;
-//! - [`read`] with `past`, [`ledger`], [`read_work`]: the command line's own read-only view;
+//! - [`read`] with `past`, [`ledger`], [`read_work`], [`read_decisions`]: the command line's own read-only view;
 //! - [`backup`]: an agent in one file.
 //!
 //! Rules that hold throughout:
@@ -30,8 +30,11 @@ mod migrate;
 pub mod open;
 mod ops;
 mod past;
+#[cfg(test)]
+mod plan;
 mod raw;
 pub mod read;
+pub mod read_decisions;
 pub mod read_work;
 mod reserve;
 mod retention;
@@ -50,5 +53,6 @@ pub use home::{Home, HomeError, list};
 pub use lock::{Holder, HolderKind, Lock, LockError, holder};
 pub use open::{OnDamage, Options, Store};
 pub use read::{Change, ReadError, Reader, Snapshot};
+pub use read_decisions::DecisionFilter;
 pub use read_work::{EventFilter, EventView, InboxSummary};
 pub use writer::{Command, Report, Writer};

@@ -4,7 +4,7 @@
 //! waits, and not what ever came. A file of an older schema has no work: all
 //! answers are empty then.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::load::LoadError;
 use super::read::{ReadError, Reader};
@@ -12,8 +12,8 @@ use super::rows::{int, lossy, signed, unsigned};
 use super::schema;
 use super::work;
 use super::work::rows::{
-    EVENT_COLUMNS, REVIEW_COLUMNS, STATUS_COLUMNS, STATUS_WIDTH, STEP_COLUMNS, event_row,
-    review_row, step_row,
+    self, EVENT_COLUMNS, STATUS_COLUMNS, STATUS_WIDTH, STEP_COLUMNS, event_row, review_row,
+    step_row,
 };
 use crate::clock::{Age, Wall};
 use crate::supervisor::io::{EventRow, EventState, EventStatus, ReviewRow, Seq, StepRow, TimerRow};
@@ -121,9 +121,9 @@ fn steps_sql() -> String {
     format!("SELECT {STEP_COLUMNS} FROM steps s WHERE s.seq = ?1 ORDER BY s.id")
 }
 
-fn reviews_sql(pending_only: bool) -> String {
+fn reviews_sql(has_decisions: bool, pending_only: bool) -> String {
     let which = if pending_only { "status = 'pending'" } else { "id <= 9223372036854775807" };
-    format!("SELECT {REVIEW_COLUMNS} FROM reviews WHERE {which} ORDER BY id DESC LIMIT ?1")
+    rows::reviews_sql(has_decisions, &format!("WHERE {which} ORDER BY id DESC LIMIT ?1"))
 }
 
 type Result<T> = std::result::Result<T, ReadError>;
@@ -198,9 +198,23 @@ impl Reader {
     /// The disk's refusal.
     pub fn reviews(&self, pending_only: bool, limit: u64) -> Result<Vec<ReviewRow>> {
         self.work(|conn| {
-            let mut statement = conn.prepare(&reviews_sql(pending_only))?;
+            let has_decisions = schema::has_table(conn, "decisions")?;
+            let mut statement = conn.prepare(&reviews_sql(has_decisions, pending_only))?;
             let rows = statement.query_map([signed(limit)], review_row)?;
             Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
+        })
+    }
+
+    /// One review; none if it is not kept, or damaged.
+    ///
+    /// # Errors
+    /// The disk's refusal.
+    pub fn review(&self, id: u64) -> Result<Option<ReviewRow>> {
+        self.work(|conn| {
+            let has_decisions = schema::has_table(conn, "decisions")?;
+            let sql = rows::reviews_sql(has_decisions, "WHERE id = ?1");
+            let found = conn.query_row(&sql, [signed(id)], review_row).optional()?;
+            Ok(found.flatten())
         })
     }
 
@@ -274,29 +288,12 @@ fn view_of(row: &Row<'_>) -> rusqlite::Result<EventView> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::STEPS;
+    use super::super::plan::{empty, plan};
     use super::*;
-
-    /// What SQLite says it will do.
-    fn plan(conn: &Connection, sql: &str) -> Vec<String> {
-        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        for parameter in 1..=statement.parameter_count() {
-            statement.raw_bind_parameter(parameter, 1).unwrap();
-        }
-        let mut rows = statement.raw_query();
-        let mut lines = Vec::new();
-        while let Some(row) = rows.next().unwrap() {
-            lines.push(row.get(3).unwrap());
-        }
-        lines
-    }
 
     #[test]
     fn no_question_walks_a_whole_table() {
-        let conn = Connection::open_in_memory().unwrap();
-        for step in STEPS {
-            conn.execute_batch(step.sql).unwrap();
-        }
+        let conn = empty();
         let filter = |dead_only, kind: Option<&str>| EventFilter {
             dead_only,
             kind: kind.map(str::to_owned),
@@ -307,7 +304,7 @@ mod tests {
             [(false, None), (true, None), (false, Some("a")), (true, Some("a"))]
                 .map(|(dead, kind)| events_sql(&filter(dead, kind))),
         );
-        all.extend([true, false].map(reviews_sql));
+        all.extend([true, false].map(|pending_only| reviews_sql(true, pending_only)));
         all.extend(COUNT.map(str::to_owned));
         all.push(BY_TYPE.to_owned());
         // Of these an index holds only what waits, or is dead; the last two

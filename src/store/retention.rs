@@ -8,13 +8,15 @@
 //! "An hour", "a day" are of adrt's own count of time ([`AgeClock`]): a clock
 //! that jumps by years at its first NTP answer lets nothing go.
 //!
-//! Events and what else belongs to work: [`work`].
+//! Events and what else belongs to work: [`work`]; decisions: [`decisions`].
 //!
-//! Past the file's budget history goes first, in this order: acked events, old
-//! outputs of the ledger, checkpoints without labels and the journal before them down to
+//! Past the file's budget history goes first, in this order: decisions, acked
+//! events, old outputs of the ledger, checkpoints without labels and the journal before them down to
 //! two checkpoints, labelled ones. If that is not enough, the supervisor
 //! refuses writes; the store itself refuses none.
 
+pub(crate) mod decisions;
+pub(crate) mod mark;
 pub(crate) mod work;
 
 use std::collections::BTreeSet;
@@ -45,6 +47,9 @@ pub const PINS_KEPT: u64 = 10;
 pub const DELETES_MAX: u64 = 1000;
 /// Checkpoints that not even the budget sheds.
 const SHED_DOWN_TO: usize = 2;
+/// Decisions or events that the budget sheds before it looks again at what is
+/// used.
+const SHED_STEP: u64 = 100;
 /// Outputs of the ledger that the budget leaves.
 const OUTPUTS_SHED_TO: u64 = 10;
 /// How long keys are remembered.
@@ -343,7 +348,7 @@ impl Remembered {
 }
 
 /// What every transaction lets go, and now and then what the passing of time
-/// makes old. At most [`DELETES_MAX`] changes and events.
+/// makes old. At most [`DELETES_MAX`] changes, decisions and events.
 pub(crate) fn after_units(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
     if tallies.age.is_due() {
         note_time(conn, &mut tallies.age)?;
@@ -355,13 +360,15 @@ pub(crate) fn after_units(conn: &Connection, tallies: &mut Tallies) -> rusqlite:
 
 /// A step of what is let go in steps.
 pub(crate) fn go_on(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
-    let cut = cut_step(conn, tallies, DELETES_MAX)?;
-    work::pass(conn, tallies, DELETES_MAX.saturating_sub(cut))
+    let mut room = DELETES_MAX;
+    room -= cut_step(conn, tallies, room)?.min(room);
+    room -= decisions::pass(conn, tallies, room)?;
+    work::pass(conn, tallies, room)
 }
 
 /// Whether there is more to let go at once.
 pub(crate) const fn has_more(tallies: &Tallies) -> bool {
-    tallies.cut_to.is_some() || tallies.events.more
+    tallies.cut_to.is_some() || tallies.decisions.more || tallies.events.more
 }
 
 /// `checkpoints prune`: all in one transaction, since somebody waits for the
@@ -392,7 +399,11 @@ pub(crate) fn hold_budget(
 ) -> rusqlite::Result<u64> {
     let mut used = used_bytes(conn)?;
     if used > max_db {
-        used = work::shed(conn, tallies, max_db)?;
+        let mut steps = DELETES_MAX / SHED_STEP;
+        used = decisions::shed(conn, tallies, max_db, &mut steps)?;
+        if used > max_db {
+            used = work::shed(conn, tallies, max_db, steps)?;
+        }
     }
     if used <= max_db || tallies.shed_all {
         return Ok(used);

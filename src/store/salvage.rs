@@ -18,11 +18,13 @@ use super::migrate::BLANK;
 use super::open::{Options, connect, harden};
 use super::rows::{Sum, holds, signed, unsigned};
 use super::schema::{
-    self, META_DAMAGED, META_HIGHEST_CHECKPOINT, META_HIGHEST_EVENT, META_HIGHEST_INCARNATION,
-    META_HIGHEST_POST, META_HIGHEST_REVIEW, META_HIGHEST_VERSION, META_MIN_WRITER, META_SCHEMA_SUM,
-    META_SCRUB, STEPS,
+    self, META_DAMAGED, META_HIGHEST_CHECKPOINT, META_HIGHEST_DECISION, META_HIGHEST_EVENT,
+    META_HIGHEST_INCARNATION, META_HIGHEST_POST, META_HIGHEST_REVIEW, META_HIGHEST_VERSION,
+    META_MIN_WRITER, META_SCHEMA_SUM, META_SCRUB, STEPS,
 };
 use super::verify::{self, Damage};
+use super::work::calibration::CALIBRATION_COLUMNS;
+use super::work::decisions::{DECISION_COLUMNS, DECISION_SUMMED, POLICY_COLUMNS};
 use super::work::rows::{KV_COLUMNS, POST_COLUMNS, REVIEW_COLUMNS, TIMER_COLUMNS};
 use super::{install, settings, work};
 use crate::clock::Age;
@@ -106,6 +108,7 @@ struct Numbers {
     event: u64,
     post: u64,
     review: u64,
+    decision: u64,
 }
 
 impl Numbers {
@@ -126,6 +129,7 @@ impl Numbers {
                 .max(highest("SELECT max(seq) FROM inbox", META_HIGHEST_EVENT)),
             post: highest("SELECT max(id) FROM posts", META_HIGHEST_POST),
             review: highest("SELECT max(id) FROM reviews", META_HIGHEST_REVIEW),
+            decision: highest("SELECT max(id) FROM decisions", META_HIGHEST_DECISION),
         }
     }
 }
@@ -156,6 +160,9 @@ const TABLES: &[Table] = &[
     Table { name: "timers", key: "id", columns: TIMER_COLUMNS, summed: 7 },
     Table { name: "posts", key: "id", columns: POST_COLUMNS, summed: 5 },
     Table { name: "reviews", key: "id", columns: REVIEW_COLUMNS, summed: 13 },
+    Table { name: "decisions", key: "id", columns: DECISION_COLUMNS, summed: DECISION_SUMMED },
+    Table { name: "policies", key: "id", columns: POLICY_COLUMNS, summed: 3 },
+    Table { name: "calibration", key: "id", columns: CALIBRATION_COLUMNS, summed: 6 },
 ];
 const INBOX_COLUMNS: &str =
     "seq, state, place, due, born, attempt, deaths, nacks, holder, version, wait, reason, sum";
@@ -345,6 +352,7 @@ fn finish(new: &Connection, numbers: &Numbers) -> rusqlite::Result<()> {
         (META_HIGHEST_EVENT, numbers.event),
         (META_HIGHEST_POST, numbers.post),
         (META_HIGHEST_REVIEW, numbers.review),
+        (META_HIGHEST_DECISION, numbers.decision),
     ] {
         if number > 0 {
             schema::put_meta(new, name, &number.to_string())?;

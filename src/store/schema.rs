@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use super::rows::Sum;
 
 /// The schema this adrt writes.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 /// "adrt", in the file's header.
 pub const APPLICATION_ID: i32 = 0x6164_7274;
 
@@ -33,8 +33,11 @@ pub struct Step {
 }
 
 /// All steps, oldest first.
-pub const STEPS: &[Step] =
-    &[Step { to: 1, additive: false, sql: V1 }, Step { to: 2, additive: true, sql: V2 }];
+pub const STEPS: &[Step] = &[
+    Step { to: 1, additive: false, sql: V1 },
+    Step { to: 2, additive: true, sql: V2 },
+    Step { to: 3, additive: true, sql: V3 },
+];
 
 /// Schema 1. Why it is so:
 /// - `journal` is appended to at its end and has no index: one change makes
@@ -162,6 +165,43 @@ CREATE TABLE held (
 ) STRICT;
 ";
 
+/// Schema 3: decisions. Why it is so:
+/// - decisions name their review, and not the other way round: an older adrt
+///   must still be able to read and write the rows of `reviews` with their sums;
+/// - `age` is when a decision was first written: it stays when its outcome
+///   comes, so that what is old is at the beginning;
+/// - `decisions_context` answers for one context whatever the verdict, since
+///   there are two verdicts only; `decisions_policy` tells whether the text of a
+///   policy is still needed;
+/// - `policies` are numbered by when they came into force: the newest stays
+///   although nothing was decided by it yet;
+/// - `basis` stands last, since what is read of many rows stands before it.
+const V3: &str = "
+CREATE TABLE decisions (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, age INTEGER NOT NULL, seq INTEGER NOT NULL,
+    type TEXT NOT NULL, context TEXT NOT NULL, risk TEXT NOT NULL, confidence REAL NOT NULL,
+    q REAL, environment TEXT NOT NULL, threshold REAL NOT NULL, action TEXT NOT NULL,
+    reason TEXT NOT NULL, verdict TEXT NOT NULL, policy BLOB NOT NULL, review INTEGER,
+    outcome INTEGER, settled INTEGER, basis TEXT NOT NULL, sum INTEGER NOT NULL
+) STRICT;
+CREATE INDEX decisions_seq ON decisions (seq) WHERE seq > 0;
+CREATE INDEX decisions_review ON decisions (review) WHERE review IS NOT NULL;
+CREATE INDEX decisions_verdict ON decisions (verdict);
+CREATE INDEX decisions_context ON decisions (context, verdict);
+CREATE INDEX decisions_policy ON decisions (policy);
+
+CREATE TABLE policies (
+    id INTEGER PRIMARY KEY, hash BLOB NOT NULL, text TEXT NOT NULL, sum INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX policies_hash ON policies (hash);
+
+CREATE TABLE calibration (
+    id INTEGER PRIMARY KEY, context TEXT NOT NULL, risk TEXT NOT NULL, a REAL NOT NULL,
+    b REAL NOT NULL, outcomes INTEGER NOT NULL, last INTEGER NOT NULL, sum INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX calibration_key ON calibration (context, risk);
+";
+
 /// Names of our own rows in `meta` start so; settings of the supervisor don't.
 pub(crate) const META_OWN: &str = "adrt.";
 /// The oldest schema whose adrt may write the file.
@@ -181,6 +221,8 @@ pub(crate) const META_HIGHEST_EVENT: &str = "adrt.highest_event";
 pub(crate) const META_HIGHEST_POST: &str = "adrt.highest_post";
 /// The highest number of a review ever given.
 pub(crate) const META_HIGHEST_REVIEW: &str = "adrt.highest_review";
+/// The highest number of a decision ever given, where the tables no longer tell.
+pub(crate) const META_HIGHEST_DECISION: &str = "adrt.highest_decision";
 /// What the restart policy remembers.
 pub(crate) const META_RESTART: &str = "adrt.restart";
 /// Where the agent was moved to.

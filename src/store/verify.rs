@@ -25,8 +25,8 @@ use crate::supervisor::io::CheckpointInfo;
 const WHOLE_CHECK_MAX_BYTES: u64 = 16 << 20;
 
 /// The tables a restore reads. Not those with what is read a row at a time
-/// and may be long: snapshots, events, entries; a row that can't be trusted is
-/// told by its checksum.
+/// and may be long: snapshots, events, entries, decisions; a row that can't be
+/// trusted is told by its checksum.
 const ESSENTIAL: &[&str] = &[
     "meta",
     "checkpoints",
@@ -38,6 +38,7 @@ const ESSENTIAL: &[&str] = &[
     "timers",
     "posts",
     "reviews",
+    "calibration",
 ];
 
 /// A version above this is a damaged number, not one that ever was.

@@ -247,6 +247,8 @@ fn weight_of_work(op: &WorkOp) -> usize {
         },
         WorkOp::Post(row) => row.event.len(),
         WorkOp::Timer(row) => row.event.len(),
+        WorkOp::Decision(row) => row.basis.len(),
+        WorkOp::Policy(row) => row.text.len(),
         WorkOp::Status(_)
         | WorkOp::Drop { .. }
         | WorkOp::Fetch(_)
@@ -265,9 +267,7 @@ fn weight_of_work(op: &WorkOp) -> usize {
         | WorkOp::LookAgent { .. }
         | WorkOp::Review(_)
         | WorkOp::LookReview(_)
-        | WorkOp::Decision(_)
         | WorkOp::LookDecision(_)
-        | WorkOp::Policy(_)
         | WorkOp::Calibration(_)
         | WorkOp::DropCalibration { .. } => 0,
     }

@@ -93,6 +93,12 @@ pub enum Input<'a> {
         /// The kernel's counters say it was killed for memory.
         oom: bool,
     },
+    /// An attached client has closed its side of the wire, and all it wrote
+    /// has been handed in. It may still read.
+    Eof {
+        /// Whose.
+        incarnation: Incarnation,
+    },
     /// All it ever wrote has been handed in; its pipes are closed.
     Drained {
         /// Whose.
@@ -129,6 +135,9 @@ pub enum Input<'a> {
     },
     /// From now on decisions go by this policy.
     Policy(Arc<Policy>),
+    /// The rules file was read again and has this mistake: they go on by the
+    /// policy that there is.
+    PolicyRefused(String),
     /// A look at the machine's sensors.
     Sample(Sample),
     /// Somebody asked adrt itself for something by a signal.
@@ -192,7 +201,8 @@ pub enum SpawnFailure {
 /// Something to do.
 #[derive(Debug, Clone)]
 pub enum Effect {
-    /// Start the agent.
+    /// Start the agent; where a client has attached itself, begin the wire
+    /// with it.
     Spawn {
         /// As this incarnation.
         incarnation: Incarnation,
@@ -223,6 +233,12 @@ pub enum Effect {
         /// How.
         signal: GroupSignal,
     },
+    /// Let go of an attached client: close the wire, read no further. To be
+    /// answered by [`Input::Drained`]. Nobody is signalled.
+    LetGo {
+        /// Of whom.
+        incarnation: Incarnation,
+    },
     /// Write a unit.
     Persist(Unit),
     /// After a failure: drop units older than this epoch, go on with it.
@@ -243,8 +259,8 @@ pub enum Effect {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Read the rules file again, and answer with [`Input::Policy`] if it is
-    /// good.
+    /// Read the rules file again, and answer with [`Input::Policy`], or
+    /// [`Input::PolicyRefused`] if it has a mistake.
     Reload,
     /// Tell the service manager.
     Notify(Notice),

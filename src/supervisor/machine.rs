@@ -20,6 +20,9 @@
 //! - The state is restored while the first process starts, so every phase can
 //!   come before the book is there: requests then wait in the queue.
 //!
+//! An attached client ([`super::attached`]) goes through the same phases once:
+//! its *Running* ends when adrt lets go of it, and no start follows.
+//!
 //! *Detached* stands beside all this: the machine without an agent, with
 //! which the command line applies an operator's request under the lock when
 //! no `adrt run` holds it. It is the same transition function.
@@ -41,6 +44,7 @@ use super::leaving::{Leaving, Stopping};
 use super::lifecycle::Settled;
 use super::outbox::Outbox;
 use super::queue::{Flight, Origin, Own, Queue, Work};
+use super::reload::Reloads;
 use super::restart::Restarts;
 pub use super::setup::{
     EVENT_MAX_AGE_DEFAULT, EventPolicy, INFLIGHT_BYTES_MAX, MAX_ATTEMPTS_DEFAULT,
@@ -50,7 +54,6 @@ pub use super::setup::{
 use super::surroundings::Surroundings;
 use super::trouble::Trouble;
 use crate::clock::{Age, Mono, Now, Wall, span};
-use crate::engines::decision::Policy;
 use crate::engines::state::Limits;
 use crate::protocol::work::Subscription;
 
@@ -104,6 +107,9 @@ pub(super) struct Live {
     pub leaving: Option<Leaving>,
     /// It said `run.finish`.
     pub finished: bool,
+    /// An attached client has closed its side of the wire: until when the last
+    /// answers may take to leave.
+    pub eof: Option<Mono>,
     /// What it last said of itself.
     pub said: Option<String>,
     /// What events it wants.
@@ -141,6 +147,7 @@ pub struct Machine {
     pub(super) desk: Desk,
     /// What decisions go by.
     pub(super) judgement: Judgement,
+    pub(super) reloads: Reloads,
     pub(super) environment: Surroundings,
     pub(super) now: Now,
     pub(super) phase: Phase,
@@ -186,7 +193,7 @@ impl Machine {
     /// A run over an agent. [`Machine::start`] begins it.
     pub fn new(setup: Setup, boot: &Boot, now: Now) -> Self {
         let mut restarts = Restarts::new(setup.policy.clone(), boot.restart);
-        if setup.by_hand {
+        if setup.by_hand || setup.attached {
             restarts.set_delay_left(None);
         }
         Self {
@@ -197,6 +204,7 @@ impl Machine {
             age_base: None,
             desk: Desk::default(),
             judgement: Judgement::new(setup.decisions.clone()),
+            reloads: Reloads::default(),
             environment: Surroundings::default(),
             setup,
             now,
@@ -230,8 +238,8 @@ impl Machine {
     /// Begins the run: the first start, now or after what is left of a delay.
     pub fn start(&mut self, now: Now, boot: &Boot, effects: &mut Vec<Effect>) {
         self.enter(now, effects);
-        if boot.orphan.is_some() {
-            self.record_lost(boot.last_incarnation);
+        if let Some(process) = &boot.orphan {
+            self.record_lost(boot.last_incarnation, process);
         }
         if let Some(script) = self.setup.script.clone() {
             self.write_own(Own::Meta { name: "script", value: script });
@@ -263,6 +271,7 @@ impl Machine {
             Input::Sent { incarnation, bytes } => self.sent(incarnation, bytes),
             Input::SendFailed { incarnation } => self.send_failed(incarnation),
             Input::Exited { incarnation, exit, oom } => self.exited(incarnation, exit, oom),
+            Input::Eof { incarnation } => self.eof(incarnation),
             Input::Drained { incarnation, output } => self.drained(incarnation, output),
             Input::Committed(committed) => self.committed(committed),
             Input::StoreFailed(failure) => self.store_failed(failure),
@@ -271,6 +280,7 @@ impl Machine {
             Input::Source(batch) => self.source(batch),
             Input::Posted { id, outcome } => self.posted(id, outcome),
             Input::Policy(policy) => self.judge_by(policy),
+            Input::PolicyRefused(trouble) => self.policy_refused(trouble),
             Input::Sample(sample) => self.sampled(&sample),
             Input::Signal(request) => self.signalled(request),
             Input::Tick => {}
@@ -296,7 +306,7 @@ impl Machine {
         let probe = self.trouble.as_ref().filter(|_| self.book.is_some()).map(|t| t.probe_at);
         let checkpoint = self.book.as_ref().filter(|_| self.may_take_checkpoint());
         let checkpoint = checkpoint.and_then(Book::checkpoint_deadline);
-        let own = [self.progress_at(), self.desk_timeout()];
+        let own = [self.progress_at(), self.desk_timeout(), self.eof_deadline()];
         [phase, ready, probe, checkpoint].into_iter().chain(own).flatten().min()
     }
 
@@ -341,6 +351,7 @@ impl Machine {
         self.pump();
         self.tend_desk();
         self.take_due_checkpoint();
+        self.let_go_if_answered();
         self.close_if_done();
     }
 
@@ -464,22 +475,9 @@ impl Machine {
         }
     }
 
-    /// Has the rules file read again, if there is one.
-    pub(super) fn reload(&mut self) {
-        if self.setup.rules_file {
-            self.out.push(Effect::Reload);
-        } else {
-            self.log(Level::Info, "nothing to reload: there is no rules file");
-        }
-    }
-
-    /// From now on decisions go by this policy.
-    fn judge_by(&mut self, policy: Arc<Policy>) {
-        self.judgement = Judgement::new(policy);
-    }
-
+    /// An attached client is nobody's to signal.
     pub(super) fn signal_group(&mut self, signal: GroupSignal) {
-        if let Some(live) = &self.live {
+        if let Some(live) = self.live.as_ref().filter(|_| !self.setup.attached) {
             self.out.push(Effect::Signal { incarnation: live.incarnation, signal });
         }
     }

@@ -25,13 +25,15 @@ impl Machine {
         put("unstable", json!(self.restarts.is_unstable(self.age())));
         put("ready", json!(self.ready == Readiness::Told));
         let live = self.live.as_ref();
-        put("pid", json!(live.map(|l| l.process.pid)));
+        // A client in another namespace of processes has no number here.
+        put("pid", json!(live.map(|l| l.process.pid).filter(|pid| *pid > 0)));
         put("uptime_ms", json!(live.map(|l| millis(self.now.mono.since(l.started)))));
         put("status_text", json!(live.and_then(|l| l.said.as_deref())));
         put("next_retry_ms", json!(self.next_retry_ms()));
         put("subscribed", self.subscribed());
         put("last_exit", self.last_exit());
         put("environment", self.environment.status());
+        put("rules", self.rules_json());
         put("store", json!(self.store_line()));
         put("writes_waiting", json!(self.writes_waiting()));
         if let Some(book) = &self.book {
@@ -70,7 +72,8 @@ impl Machine {
             Phase::Waiting(_) => "backoff",
             Phase::Starting => "starting",
             Phase::Running => match &self.live {
-                Some(live) if live.leaving.is_some() => "stopping",
+                Some(live) if !live.stays() => "stopping",
+                Some(_) if self.setup.attached => "attached",
                 Some(_) | None => "running",
             },
             Phase::Draining { .. } | Phase::Settling(_) => "ended",

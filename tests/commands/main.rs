@@ -5,6 +5,7 @@
 
 mod agents;
 mod crashes;
+mod decisions;
 mod events;
 mod output;
 mod past;

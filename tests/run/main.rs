@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attach;
 mod disk;
 mod endurance;
 mod kills;
@@ -22,6 +23,7 @@ mod plain;
 mod refusals;
 mod restarts;
 mod rivals;
+mod rules;
 mod sensors;
 mod sources;
 mod stops;

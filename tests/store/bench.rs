@@ -12,6 +12,7 @@ use adrt::supervisor::io::{
 use adrt::supervisor::work::{EventRow, EventState, EventStatus, Seq};
 use serde_json::Value;
 
+use crate::judged;
 use crate::model::{Event, Model, Snapshot, step_of};
 use crate::vfs::Vfs;
 
@@ -180,6 +181,7 @@ impl Bench {
             Ok(Inside {
                 entries: entries.collect::<rusqlite::Result<_>>()?,
                 events: events.collect::<rusqlite::Result<_>>()?,
+                judged: judged::Inside::of(conn)?,
             })
         };
         read().map_err(|error| {
@@ -250,6 +252,7 @@ fn difference(
         ("warnings", restored.warnings.is_empty()),
     ];
     let differs = checks.into_iter().find(|(_, same)| !same).map(|(what, _)| what);
+    let differs = differs.or_else(|| model.judged.difference(restored, &inside.judged));
     let what = differs.or_else(|| boot.and_then(|boot| difference_at_boot(model, boot)))?;
     Some(format!(
         "{what} differs: the store is at version {} with checkpoint {:?}, the model at {} with {:?}",
@@ -265,6 +268,7 @@ struct Inside {
     entries: BTreeMap<String, String>,
     /// Number, state, place, attempt, nacks, version; content.
     events: Vec<([i64; 6], String)>,
+    judged: judged::Inside,
 }
 
 impl Inside {

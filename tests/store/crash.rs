@@ -5,6 +5,7 @@
 mod bench;
 mod cuts;
 mod faults;
+mod judged;
 mod model;
 mod plain;
 mod script;

@@ -32,6 +32,9 @@ const CUTS_DEFAULT: u64 = 5_000;
 const CUTS_CONTROL: u64 = 300;
 /// Cuts of the campaign in which one follows closely on another.
 const CUTS_BROWNOUTS: u64 = 1_500;
+/// Lives without a cut, and the commits of each.
+const UNCUT_LIVES: u64 = 20;
+const UNCUT_COMMITS: u32 = 100;
 /// One in so many moments of a stretch is cut.
 const MOMENTS: u32 = 4;
 /// One in so many moments of an opening is cut again.
@@ -241,6 +244,25 @@ fn campaign(cuts: u64, manner: Manner) -> Vec<(u64, Findings)> {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         running.into_iter().flat_map(|thread| thread.join().expect("a life panicked")).collect()
     })
+}
+
+/// A store that nothing happens to does what the model does, also what comes
+/// about too rarely to be met by the few commits of a life.
+#[test]
+fn a_store_that_is_left_alone_is_as_the_model_has_it() {
+    for seed in 0..UNCUT_LIVES {
+        let vfs = Vfs::new(World::new(Disk::default(), seed));
+        let mut bench = Bench::open(&vfs, Setting::Full).expect("nothing is wrong");
+        let (mut script, mut model) = (Script::new(seed), Model::default());
+        for commit in 0..UNCUT_COMMITS {
+            let (units, after) = script.next(&model);
+            bench.commit(&units).expect("nothing is wrong");
+            model = after;
+            let stands = bench.stands(std::slice::from_ref(&model), false);
+            assert!(stands.is_ok(), "seed {seed}, commit {commit}: {stands:?}");
+            bench.rest();
+        }
+    }
 }
 
 /// Cuts so often, and loses nothing.

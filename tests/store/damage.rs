@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use adrt::store::{Home, OnDamage, OpenError, Options, Store};
+use adrt::store::{DecisionFilter, Home, OnDamage, OpenError, Options, Store};
 use adrt::supervisor::io::{ExitClass, Op, Origin, Restored};
 
 use super::kit::{
-    MINUTE, Place, Script, begin_op, commit, end_op, key_op, on_damage, options, step_op, timer_op,
+    MINUTE, Place, Script, begin_op, calibration_op, commit, decision, decision_op, end_op, key_op,
+    on_damage, options, policy_op, step_op, timer_op,
 };
 
 const PAGE: usize = 4096;
@@ -61,6 +62,8 @@ impl Original {
             if number % 2 == 0 {
                 ops.extend([script.arrive_op(number / 2), step_op(number / 2, "s")]);
                 ops.push(timer_op(&format!("timer{number}")));
+                ops.extend([policy_op(1), decision_op(decision(number / 2, number / 2, 1))]);
+                ops.push(calibration_op(&format!("{number}"), 1.0, number as f64));
             }
             if number % 12 == 0 {
                 ops.push(script.checkpoint_op((number == 24).then_some("kept")));
@@ -103,6 +106,10 @@ impl Original {
         for event in &restored.work.first.rows {
             let body = format!(r#"{{"type":"test","data":{}}}"#, event.status.seq);
             assert_eq!(*event.body, *body, "seed {seed}: an event that never was");
+        }
+        for row in &restored.work.calibrations {
+            let said = row.calibration.b.to_string();
+            assert_eq!(said, *row.context, "seed {seed}: a lesson that never was");
         }
     }
 }
@@ -229,6 +236,10 @@ fn goes_on(mut store: Store, restored: &Restored, seed: u64, copy: &Place) {
     let again = copy.open().load().unwrap();
     assert_eq!(again.root.to_text(), script.root.to_text(), "seed {seed}");
     assert!(again.version > restored.version, "seed {seed}");
+    let decisions = copy.reader().decisions(1 << 20, None, &DecisionFilter::default());
+    for row in decisions.unwrap() {
+        assert_eq!(row, decision(row.id, row.id, 1), "seed {seed}: a decision that never was");
+    }
 }
 
 fn salvage(original: &Original, copy: &Place, seed: u64, how: &str, tally: &mut Tally) {

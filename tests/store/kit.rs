@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 
 use adrt::clock::{Age, Wall};
+use adrt::engines::confidence::Calibration;
+use adrt::engines::context::Risk;
+use adrt::engines::decision::Verdict;
+use adrt::engines::environment::Level;
 use adrt::engines::state::{Format, Limits, Node};
 use adrt::store::{Home, OnDamage, OpenError, Options, Reader, Store};
 use adrt::supervisor::io::{
@@ -10,8 +14,8 @@ use adrt::supervisor::io::{
     IncarnationStart, JournalRow, KeyRow, Op, ProcessIdentity, Restored, Unit, UnitId,
 };
 use adrt::supervisor::work::{
-    Arrival, EventState, EventStatus, KvRow, KvValue, PostRow, Repeat, ReviewRow, ReviewStatus,
-    Scope, StepKey, StepRow, StepState, TimerRow, WorkOp,
+    Arrival, CalibrationRow, DecisionRow, EventState, EventStatus, KvRow, KvValue, PolicyRow,
+    PostRow, Repeat, ReviewRow, ReviewStatus, Scope, StepKey, StepRow, StepState, TimerRow, WorkOp,
 };
 
 /// The wall clock of the first unit of a test.
@@ -294,6 +298,52 @@ pub fn review_op(id: u64, settled: Option<i64>) -> Op {
         note: None,
         settled: settled.map(Wall::from_millis),
     })))
+}
+
+/// A decision about that event, by the policy of that number.
+pub fn decision(id: u64, seq: u64, policy: u8) -> DecisionRow {
+    DecisionRow {
+        id,
+        at: Wall::from_millis(T0),
+        seq,
+        kind: "service_overload".into(),
+        context: "resource_pressure".into(),
+        risk: Risk::High,
+        confidence: 0.1 + 0.2,
+        q: Some(1.0 / 3.0),
+        environment: Level::Calm,
+        threshold: 0.6,
+        action: "restart_service".into(),
+        reason: "high_resource_pressure".into(),
+        verdict: Verdict::Execute,
+        policy: [policy; 16],
+        basis: format!(r#"{{"cpu":94,"of":{id}}}"#).into(),
+        review: None,
+        outcome: None,
+        settled: None,
+    }
+}
+
+pub fn decision_op(row: DecisionRow) -> Op {
+    Op::Work(WorkOp::Decision(Box::new(row)))
+}
+
+/// One that waits for that review.
+pub fn held(row: DecisionRow, review: u64) -> DecisionRow {
+    DecisionRow { verdict: Verdict::Review, review: Some(review), ..row }
+}
+
+pub fn policy_op(policy: u8) -> Op {
+    let text = format!(r#"{{"policy":{policy}}}"#).into();
+    Op::Work(WorkOp::Policy(PolicyRow { id: [policy; 16], text }))
+}
+
+pub fn calibration_op(context: &str, a: f64, b: f64) -> Op {
+    Op::Work(WorkOp::Calibration(CalibrationRow {
+        context: context.into(),
+        risk: Risk::High,
+        calibration: Calibration { a, b, outcomes: 7, last: Age::from_millis(12_345) },
+    }))
 }
 
 /// CRC-32C of fields as the store sums them, done over again here: a change

@@ -6,6 +6,7 @@
 mod backup;
 mod basics;
 mod damage;
+mod decisions;
 mod forget;
 mod full;
 mod home;

@@ -1,16 +1,24 @@
 //! Files of every schema there ever was, and of one there is not yet.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use adrt::clock::Age;
-use adrt::store::{EventFilter, Home, InboxSummary, OnDamage, OpenError, Reader, schema};
-use adrt::supervisor::io::{ExitClass, Origin};
+use adrt::store::{
+    DecisionFilter, EventFilter, Home, InboxSummary, OnDamage, OpenError, Reader, schema,
+};
+use adrt::supervisor::io::{ExitClass, Op, Origin, Restored, WorkOp};
 
-use super::kit::{Place, Script, commit, on_damage, options, row_sum};
+use super::kit::{
+    Place, Script, calibration_op, commit, decision, decision_op, held, on_damage, options,
+    policy_op, row_sum,
+};
 
 /// As `.dump` of the sqlite3 shell gives it, of a database written by the
 /// first release. Never to be changed: files like it are out there.
 const V1: &str = include_str!("fixtures/v1.sql");
+/// The same of the last adrt before decisions.
+const V2: &str = include_str!("fixtures/v2.sql");
 
 fn from_sql(sql: &str) -> Place {
     let place = Place::new();
@@ -61,7 +69,121 @@ fn a_file_of_schema_1_is_read_as_it_is() {
     assert!(reader.event(1).unwrap().is_none());
     assert_eq!(reader.inbox_summary().unwrap(), InboxSummary::default());
     assert!(reader.reviews(false, 9).unwrap().is_empty() && reader.timers().unwrap().is_empty());
+    assert!(reader.review(1).unwrap().is_none());
+    no_decisions(&reader);
     assert_eq!(reader.summary().unwrap().schema, 1, "and stays what it is");
+}
+
+fn no_decisions(reader: &Reader) {
+    assert!(reader.decisions(9, None, &DecisionFilter::default()).unwrap().is_empty());
+    assert!(reader.decision(1).unwrap().is_none() && reader.policy(&[1; 16]).unwrap().is_none());
+    assert!(reader.calibrations().unwrap().is_empty());
+}
+
+/// What the file of schema 2 holds besides the state.
+fn assert_work(restored: &Restored) {
+    assert_eq!(restored.root.to_text(), r#"{"a":[1,2.50,"é"],"n":1e400}"#);
+    assert_eq!(restored.warnings, Vec::<String>::new());
+    let work = &restored.work;
+    assert_eq!((work.last_seq, work.depth, work.dead, work.ids.len()), (5, 2, 1, 5));
+    assert_eq!(*work.first.rows[0].body, *r#"{"type":"test","data":1}"#);
+    assert_eq!(work.parked, [("review:1".into(), 1)]);
+    assert_eq!((&*work.open_steps[0].key.name, work.open_steps[0].review), ("charge", Some(1)));
+    let timers: Vec<&str> = work.timers.iter().map(|timer| &*timer.id).collect();
+    assert_eq!(timers, ["daily", "every"]);
+    assert_eq!((work.posts.len(), work.last_post), (1, 2));
+    assert_eq!((work.reviews.len(), work.last_review), (1, 2));
+    let review = &work.reviews[0];
+    assert_eq!((review.key.as_deref(), review.count, review.decision), (Some("restart"), 2, None));
+}
+
+#[test]
+fn a_file_of_schema_2_is_read_and_written() {
+    let place = from_sql(V2);
+    let (mut store, boot) = place.try_open(&options()).unwrap();
+    assert_eq!((boot.origin, boot.last_incarnation), (Origin::Kept, 1));
+    assert_eq!(boot.restart.crashes, [Age::from_millis(5); 7]);
+    let restored = store.load().unwrap();
+    assert_work(&restored);
+    assert_eq!((restored.work.last_decision, restored.work.calibrations.len()), (0, 0));
+    let mut script = Script::default();
+    script.resume(&restored);
+    let ops =
+        vec![policy_op(1), decision_op(held(decision(1, 1, 1), 1)), calibration_op("*", 1.0, 0.5)];
+    commit(&mut store, script.unit(ops));
+    drop(store);
+    let work = place.open().load().unwrap().work;
+    assert_eq!((work.last_decision, work.calibrations.len()), (1, 1));
+    assert_eq!(work.reviews[0].decision, Some(1));
+    let summary = place.reader().summary().unwrap();
+    assert_eq!((summary.schema, summary.min_writer), (schema::SCHEMA_VERSION, 1));
+    assert_eq!(place.reader().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_of_schema_2_is_read_as_it_is() {
+    let place = from_sql(V2);
+    let reader = place.reader();
+    assert_eq!(reader.reviews(false, 9).unwrap().len(), 2);
+    let review = reader.review(2).unwrap().unwrap();
+    assert_eq!((review.note.as_deref(), review.decision), (Some("go on"), None));
+    assert_eq!(reader.inbox_summary().unwrap().parked, 1);
+    assert_eq!(reader.incarnation(1).unwrap().unwrap().held, [1]);
+    no_decisions(&reader);
+    assert_eq!(reader.check().unwrap(), Vec::<String>::new());
+    assert_eq!(reader.summary().unwrap().schema, 2, "and stays what it is");
+}
+
+/// Statements of the file's tables and indexes, by name.
+fn definitions(place: &Place) -> BTreeMap<String, String> {
+    let conn = rusqlite::Connection::open(place.database()).unwrap();
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+    let mut statement = conn.prepare(sql).unwrap();
+    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// That an adrt of schema 2 agrees to write such a file is tested in
+/// `store::migrate`; here, that what it writes into is as it was.
+#[test]
+fn an_adrt_of_schema_2_finds_all_it_knows_as_it_left_it() {
+    let old = from_sql(V2);
+    let place = from_sql(V2);
+    let mut store = place.open();
+    let mut script = Script::default();
+    script.resume(&store.load().unwrap());
+    let mut review = store.load().unwrap().work.reviews.remove(0);
+    let ops = vec![policy_op(1), decision_op(held(decision(1, 1, 1), 1))];
+    commit(&mut store, script.unit(ops));
+    review.decision = Some(1);
+    let op = Op::Work(WorkOp::Review(Box::new(review)));
+    commit(&mut store, script.unit(vec![op]));
+    store.close().unwrap();
+    let (before, after) = (definitions(&old), definitions(&place));
+    for (name, sql) in &before {
+        assert_eq!(after.get(name), Some(sql), "{name}");
+    }
+    let added: Vec<&String> = after.keys().filter(|name| !before.contains_key(*name)).collect();
+    let ours = ["calibration", "decisions", "policies"];
+    assert!(added.iter().all(|name| ours.iter().any(|table| name.starts_with(table))), "{added:?}");
+    // The row of a review that a decision names is the one schema 2 wrote.
+    let row = |place: &Place| -> i64 {
+        let conn = rusqlite::Connection::open(place.database()).unwrap();
+        conn.query_row("SELECT sum FROM reviews WHERE id = 1", [], |r| r.get(0)).unwrap()
+    };
+    assert_eq!(row(&old), row(&place));
+}
+
+#[test]
+fn what_salvage_takes_from_a_file_of_schema_2() {
+    let place = from_sql(V2);
+    execute(&place.home, "UPDATE journal SET made_by = 'nobody' WHERE version = 2");
+    let (mut store, _) = place.try_open(&on_damage(OnDamage::Salvage)).unwrap();
+    let work = store.load().unwrap().work;
+    assert_eq!((work.last_seq, work.last_review, work.last_decision), (5, 2, 0));
+    let mut script = Script::default();
+    commit(&mut store, script.unit(vec![policy_op(1), decision_op(decision(1, 1, 1))]));
+    assert_eq!(store.load().unwrap().work.last_decision, 1);
 }
 
 /// An adrt of schema 1 was killed: its last change is in the log only.

@@ -13,6 +13,8 @@ use adrt::supervisor::io::{
 use adrt::supervisor::work::{EventState, EventStatus, KvValue, Scope, Seq, StepRow, WorkOp};
 use serde_json::Value;
 
+use crate::judged::Judged;
+
 /// A snapshot that was taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -42,6 +44,7 @@ pub struct Model {
     /// Attempts of open steps, by the number of their event (0: of a named scope) and name.
     pub steps: BTreeMap<(Seq, String), u32>,
     pub kv: BTreeMap<String, String>,
+    pub judged: Judged,
 }
 
 /// An event that came.
@@ -68,6 +71,7 @@ impl Default for Model {
             last_seq: 0,
             steps: BTreeMap::new(),
             kv: BTreeMap::new(),
+            judged: Judged::default(),
         }
     }
 }
@@ -122,6 +126,7 @@ impl Model {
                 self.checkpoints.drain(..drop);
                 let acked: Vec<Seq> = self.of_state(EventState::Acked).collect();
                 acked.into_iter().for_each(|seq| self.forget_event(seq));
+                self.judged.forget();
             }
             Op::Work(op) => self.work(op),
             Op::Pin { .. }
@@ -154,7 +159,7 @@ impl Model {
             WorkOp::KvDelete { key, .. } => {
                 self.kv.remove(&**key);
             }
-            other => panic!("the script wrote {other:?}"),
+            other => assert!(self.judged.apply(other), "the script wrote {other:?}"),
         }
     }
 

@@ -82,7 +82,7 @@ impl Script {
     }
 
     fn unit(&mut self, model: &Model) -> Unit {
-        let ops = match self.rng.u8(0..26) {
+        let ops = match self.rng.u8(0..32) {
             0..=8 => vec![self.patch(model)],
             9 | 10 => {
                 let patch = self.patch(model);
@@ -99,6 +99,7 @@ impl Script {
             17 => self.housekeeping(model),
             18 => self.reads(model),
             19..=24 => self.work(model),
+            25..=30 => model.judged.ops(&mut self.rng).into_iter().map(Op::Work).collect(),
             _ => vec![Op::Meta { name: "script", value: format!("{:x}", self.rng.u64(..)) }],
         };
         self.wrap(ops)

@@ -88,6 +88,15 @@ class Inbox:
         self.wake(event_type=event["type"])
         return {"seq": entry.seq, "duplicate": False}
 
+    def record(self, event: dict[str, Any]) -> tuple[int, bool]:
+        """Takes in an event that is done with; its number, and whether it came before."""
+        emitted = self.emit(event, None)
+        if not emitted["duplicate"]:
+            entry = self.entries[emitted["seq"]]
+            self._undo.set(entry, attempt=1)
+            self._close(entry, "acked")
+        return emitted["seq"], emitted["duplicate"]
+
     def wake(self, **what: Any) -> None:
         """Something has happened that parked events may have waited for."""
         if not self._anything_parked:

@@ -7,6 +7,7 @@ attempt finds open is run again, or (`on_unknown: "review"`) left to a person.
 from __future__ import annotations
 
 from .common import Refused, Undo, whole
+from .reviews import Reviews
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ class Step:
 class Steps:
     """All of them, by event or scope and name."""
 
-    def __init__(self, undo: Undo, run_id: str) -> None:
+    def __init__(self, undo: Undo, run_id: str, reviews: Reviews) -> None:
         self.steps: dict[Where, Step] = {}
-        self.reviews: dict[int, dict[str, Any]] = {}
+        self._reviews = reviews
         self._undo = undo
         self._run_id = run_id
 
@@ -59,14 +60,12 @@ class Steps:
 
     def _approved(self, step: Step, where: Where) -> bool:
         if step.review is None:
-            number = len(self.reviews) + 1
-            review = {"status": "pending", "prompt": f"run step {where[2]} again?"}
-            self._undo.put(self.reviews, number, review)
+            number = self._reviews.ask(f"run step {where[2]} again?")
             self._undo.set(step, review=number)
-        return bool(self.reviews[step.review or 0]["status"] == "approved")
+        return bool(self._reviews.get(step.review or 0)["status"] == "approved")
 
     def _waits(self, step: Step) -> dict[str, Any]:
-        review = self.reviews[step.review or 0]
+        review = self._reviews.get(step.review or 0)
         if review["status"] == "pending":
             return {**_answer(step, "review"), "review_id": step.review}
         error = {"message": f"review {step.review} was {review['status']}"}
@@ -98,16 +97,6 @@ class Steps:
             for (kind, value, name), step in self.steps.items()
             if step.status == "open"
         ]
-
-    def review(self, number: int) -> dict[str, Any]:
-        """A review, by its number."""
-        if number not in self.reviews:
-            raise Refused("invalid_params", f"there is no review {number}")
-        return self.reviews[number]
-
-    def pending_reviews(self) -> list[int]:
-        """Those nobody has settled."""
-        return [n for n, review in self.reviews.items() if review["status"] == "pending"]
 
 
 def place(params: dict[str, Any]) -> Where:

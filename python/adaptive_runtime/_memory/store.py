@@ -8,8 +8,10 @@ import os
 from .._errors import Crash, PatchFailed
 from .._json import encode
 from .common import Clock, Refused, Undo, whole
+from .engines import Engines
 from .inbox import Inbox
 from .kept import Kept
+from .reviews import RESOLVED, Reviews
 from .states import States
 from .steps import Steps, place
 from .timers import Timers
@@ -32,7 +34,9 @@ class MemoryStore:
         self.undo = Undo()
         self.states = States(self.undo, self.clock)
         self.inbox = Inbox(self.undo, self.clock)
-        self.steps = Steps(self.undo, self.run_id)
+        self.reviews = Reviews(self.undo, self.clock)
+        self.steps = Steps(self.undo, self.run_id, self.reviews)
+        self.engines = Engines(self.undo, self.clock, self.reviews)
         self.timers = Timers(self.undo, self.clock)
         self.kept = Kept(self.undo)
         self.outbox: list[dict[str, Any]] = []
@@ -44,6 +48,9 @@ class MemoryStore:
         self.is_finished = False
         self.ends_when_idle = False
         """Whether the agent is told to end once it waits for events and none will come."""
+        self.on_review: Callable[[int], object] | None = None
+        """Called with each review that the agent waits for while nobody else does anything."""
+        self.checkpoint_every: int | None = None
         self.before_write: Callable[[], None] | None = None
         """Called before a write; what it raises, the agent's call raises."""
         self.after_write: Callable[[], None] | None = None
@@ -54,6 +61,8 @@ class MemoryStore:
         self._died = False  # the incarnation before this one, by a crash
         self._sent: list[dict[str, Any]] = []  # to peers, by the request under way
         self._connection: Connection | None = None
+        self._done = 0  # events
+        self._processed: dict[int, dict[str, Any]] = {}  # what was decided, by seq
 
     @property
     def state(self) -> dict[str, Any]:
@@ -112,12 +121,38 @@ class MemoryStore:
         self._notice()
         return emitted
 
-    def settle_review(self, number: int, status: str, answer: Any = None) -> None:
+    def settle_review(
+        self,
+        number: int,
+        status: str,
+        answer: Any = None,
+        note: str | None = None,
+        by: str | None = None,
+    ) -> None:
         """A person has decided: approved or rejected."""
         with self.lock:
-            self.steps.review(number).update(status=status, answer=answer)
-            self.inbox.wake(review=number)
-            self.undo.forget()
+            self.reviews.settle(number, status, answer=answer, note=note, by=by)
+            self._resolved(number)
+        self._notice()
+
+    def _resolved(self, number: int) -> None:
+        self.inbox.wake(review=number)
+        told = self.reviews.told(number)
+        told.pop("by", None)
+        self.inbox.emit({"type": RESOLVED, **told}, None)
+        self.undo.forget()
+        if self._connection is not None:
+            self._connection.notify(RESOLVED, told)
+
+    def set_environment(
+        self, level: str, score: float = 0.0, signals: dict[str, Any] | None = None
+    ) -> None:
+        """The sensors say something else."""
+        with self.lock:
+            told = {"level": level, "score": score, "signals": signals or {}}
+            self.engines.environment = told
+            if self._connection is not None:
+                self._connection.notify("environment.changed", told)
         self._notice()
 
     def shut_down(self) -> None:
@@ -138,16 +173,14 @@ class MemoryStore:
     # ------------------------------------------------------------ time
 
     def fire(self) -> None:
-        """Timers that are due become events."""
+        """Timers that are due become events; reviews that nobody settles expire."""
         with self.lock:
             for event in self.timers.take_due():
                 self.inbox.emit(event, None)
             self.undo.forget()
-
-    def next_due(self, types: list[str] | None) -> float | None:
-        """When something is to be done without anybody asking."""
-        times = (self.timers.next_due(), self.inbox.next_due(types))
-        return min((time for time in times if time is not None), default=None)
+            for number in self.reviews.expired():
+                self.reviews.settle(number, "expired")
+                self._resolved(number)
 
     def read(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Answers a request that changes nothing."""
@@ -235,12 +268,51 @@ class MemoryStore:
         wanted = params.get("checkpoint")
         if wanted:
             self.states.snapshot(wanted.get("label") if isinstance(wanted, dict) else None, number)
+        self._event_done(number)
         self.progress()
         return {"version": self.version}
 
+    def _event_done(self, number: int) -> bool:
+        """One more; whether that made a checkpoint."""
+        self.undo.set(self, _done=self._done + 1)
+        due = bool(self.checkpoint_every) and self._done % (self.checkpoint_every or 1) == 0
+        if due:
+            self.states.snapshot(None, number)
+        return due
+
+    def _process(self, params: dict[str, Any], number: int) -> dict[str, Any]:
+        seq, checkpointed = params.get("seq"), False
+        if (seq is None) == ("event" not in params):
+            raise Refused("invalid_params", "event.process takes an event, or the seq of one")
+        if seq in self._processed:
+            return self._processed[seq]
+        if seq is None:
+            seq, duplicate = self.inbox.record(params["event"])
+            if duplicate and seq in self._processed:  # by its source and id
+                return {**self._processed[seq], "checkpoint_created": False}
+            decided = self.engines.process(params["event"])
+            checkpointed = self._event_done(number)
+        else:
+            decided = self.engines.process(self.inbox.held_entry({"seq": seq}).event)
+        decided.update(
+            seq=seq,
+            state_version=self.version,
+            state_persisted=True,
+            checkpoint_created=checkpointed,
+        )
+        self.undo.put(self._processed, seq, decided)
+        if len(self._processed) > KEYS_KEPT:
+            del self._processed[next(iter(self._processed))]
+        return decided
+
+    def _review(self, params: dict[str, Any]) -> dict[str, Any]:
+        if "decision_id" in params:
+            self.engines.known(params["decision_id"])
+        return self.reviews.request(params)
+
     def _park(self, params: dict[str, Any], _number: int) -> dict[str, Any]:
         review = (params.get("until") or {}).get("review")
-        settled = review is not None and self.steps.review(review)["status"] != "pending"
+        settled = review is not None and self.reviews.get(review)["status"] != "pending"
         return self.inbox.park(params, settled)
 
     def _holder(self, params: dict[str, Any], number: int) -> tuple[int, int]:
@@ -282,6 +354,10 @@ WRITES: dict[str, Callable[[MemoryStore, dict[str, Any], int], dict[str, Any]]] 
     "event.nack": lambda store, p, n: store.inbox.nack(p),
     "event.park": MemoryStore._park,
     "event.extend": lambda store, p, n: store.inbox.extend(p),
+    "event.process": MemoryStore._process,
+    "confidence.record_outcome": lambda store, p, n: store.engines.record(p),
+    "decision.decide": lambda store, p, n: store.engines.decide(p),
+    "review.request": lambda store, p, n: store._review(p),
     "step.begin": MemoryStore._begin,
     "step.complete": MemoryStore._complete,
     "step.forget": lambda store, p, n: store.steps.forget(p["scope"]),
@@ -297,7 +373,9 @@ READS: dict[str, Callable[[MemoryStore, dict[str, Any]], dict[str, Any]]] = {
     "state.get": lambda store, p: store.states.read(p.get("path")),
     "checkpoint.list": lambda store, p: store.states.listed(p.get("limit")),
     "event.history": lambda store, p: store.inbox.history(p),
-    "review.get": lambda store, p: store.steps.review(p["id"]),
+    "review.get": lambda store, p: store.reviews.told(p["id"]),
+    "context.analyze": lambda store, p: store.engines.analyze(p),
+    "confidence.calculate": lambda store, p: store.engines.calculate(p),
     "kv.get": lambda store, p: store.kept.get(p),
     "kv.list": lambda store, p: store.kept.list(p),
     "ready": lambda store, p: {},
@@ -306,4 +384,4 @@ READS: dict[str, Callable[[MemoryStore, dict[str, Any]], dict[str, Any]]] = {
 }
 
 _NOT_IN_TX = ("tx", "checkpoint.restore", "run.finish")
-_KEY_IS_ANOTHER = ("kv.put", "kv.delete")
+_KEY_IS_ANOTHER = ("kv.put", "kv.delete", "review.request")

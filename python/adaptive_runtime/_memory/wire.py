@@ -28,6 +28,7 @@ class Connection:
     """One incarnation's."""
 
     read_fd = write_fd = -1
+    supervised = owned = False
 
     def __init__(self, store: MemoryStore, agent: str) -> None:
         self.on_wake: Callable[[], None] | None = None
@@ -41,6 +42,7 @@ class Connection:
         self._bell.acquire()
         self._subscription: dict[str, Any] | None = None
         self._expecting = False  # the program waits for an event
+        self._others = 0  # callers that wait for a person, or for the machine
         self._ending = False
 
     # ------------------------------------------------ as a transport
@@ -79,6 +81,20 @@ class Connection:
         self._expecting = True
         self._lull()
 
+    def await_others(self, change: int) -> None:
+        self._others += change
+        if change > 0:
+            self._lull()
+
+    def gone(self) -> str:
+        return "the memory store is never gone"
+
+    def not_begun(self, error: AdrtError) -> AdrtError:
+        return error
+
+    def let_go(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -102,12 +118,15 @@ class Connection:
         return None if due is None else max(0.0, due - self._store.clock.now())
 
     def _next_due(self) -> float | None:
-        if not self._live or self._subscription is None or self._ending:
+        store, wanted = self._store, self._subscription
+        if not self._live or self._ending:
             return None
-        free = self._store.inbox.held < self._subscription["credit"]
-        if free:
-            return self._store.next_due(self._subscription.get("types"))
-        return self._store.timers.next_due()
+        times = [store.reviews.next_due()]
+        if wanted is not None:
+            times.append(store.timers.next_due())
+            if store.inbox.held < wanted["credit"]:
+                times.append(store.inbox.next_due(wanted.get("types")))
+        return min((time for time in times if time is not None), default=None)
 
     @property
     def _live(self) -> bool:
@@ -131,13 +150,21 @@ class Connection:
                 self._expecting = False
 
     def _lull(self) -> None:
-        """The program waits for events: time may pass, or all has been done."""
-        store = self._store
+        """The program only waits: time may pass, a person answer, or all has been done."""
+        store, wanted = self._store, self._subscription or {}
         self.turn()
-        if not (self._expecting and store.ends_when_idle) or store.inbox.held or self._ending:
+        if not (self._expecting or self._others) or not store.ends_when_idle or self._ending:
             return
-        due = store.inbox.next_due((self._subscription or {}).get("types"))
-        if due is not None:
+        if store.inbox.held > self._others:  # somebody is at work
+            return
+        if self._others and store.on_review is not None:
+            pending = store.reviews.pending()
+            for number in pending:
+                store.on_review(number)
+            if store.reviews.pending() != pending:
+                return  # what was waited for has come
+        due = store.inbox.next_due(wanted.get("types"))
+        if due is not None and store.inbox.held < wanted.get("credit", 1):
             store.clock.move_on(max(0.0, due - store.clock.now()))
             self.turn()
         else:
@@ -153,6 +180,11 @@ class Connection:
         """Sends a notification."""
         text = encode({"jsonrpc": "2.0", "method": method, "params": params}, "params")
         self._replies.append(text + b"\n")
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        """The same, to an agent that has said `initialize`."""
+        if self._live:
+            self.tell(method, params)
 
     def line(self, line: bytes) -> None:
         """Answers a line."""
@@ -199,6 +231,8 @@ class Connection:
             raise Refused("unsupported_protocol", "no common version", supported=[PROTOCOL])
         if "events" in params:
             self._subscribe(params["events"])
+        if params.get("checkpoint_every"):
+            self._store.checkpoint_every = params["checkpoint_every"]
         self._initialized = True
         store = self._store
         newest = store.checkpoints[-1] if store.checkpoints else None
@@ -212,9 +246,10 @@ class Connection:
             "checkpoint": None if newest is None else shown(newest),
             "pending": {
                 "events": store.inbox.unsettled,
-                "reviews": store.steps.pending_reviews(),
+                "reviews": store.reviews.pending(),
                 "steps": store.steps.open_ones(),
             },
+            "environment": store.engines.environment,
             "limits": {"max_frame": MAX_FRAME, "max_state": MAX_STATE},
         }
 

@@ -62,10 +62,5 @@ fn number(word: &str, what: &str) -> Result<u64, Failure> {
 
 /// A point in time as it is typed.
 fn since(context: &Context, text: Option<&str>) -> Result<Option<Wall>, Failure> {
-    let Some(text) = text else { return Ok(None) };
-    when::parse(text, &context.moment).map(Some).map_err(|why| {
-        Failure::new(Kind::Usage, "the time is not understood")
-            .why(format!("{text:?} {why}"))
-            .hint("adrt events list shows when events came")
-    })
+    when::since(text, &context.moment, "adrt events list shows when events came")
 }

@@ -1,6 +1,7 @@
 //! How a run ended, or why it did not begin: the exit code, and what is said.
 
 use crate::cli::agent::of_home;
+use crate::cli::config::of_fault;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::manage::of_lock;
 use crate::cli::output::note;
@@ -17,7 +18,7 @@ const GAVE_UP: u8 = 69;
 const FATAL: u8 = 70;
 
 /// The exit code of adrt after a run.
-pub(super) fn exit_code(outcome: Outcome) -> u8 {
+pub(in crate::cli) fn exit_code(outcome: Outcome) -> u8 {
     let small = |code: i32| u8::try_from(code & 0xff).unwrap_or(u8::MAX);
     match outcome {
         Outcome::Done | Outcome::Stopped => crate::cli::DONE,
@@ -30,7 +31,7 @@ pub(super) fn exit_code(outcome: Outcome) -> u8 {
 }
 
 /// Says how the run ended, unless it ended well, and gives the exit code.
-pub(super) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
+pub(in crate::cli) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
     let name = &settings.agent;
     let hint = match verdict.outcome {
         Outcome::Done | Outcome::Stopped => None,
@@ -51,9 +52,10 @@ pub(super) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
 }
 
 /// Why a run did not begin, as a failure of the command.
-pub(super) fn of_run(settings: &Settings, error: RunError) -> Failure {
+pub(in crate::cli) fn of_run(settings: &Settings, error: RunError) -> Failure {
     let name = &settings.agent;
-    let what = format!("{name} was not started");
+    let done = if settings.attached.is_some() { "attached" } else { "started" };
+    let what = format!("{name} was not {done}");
     match error {
         RunError::Home(error) => cant_create(&what, &error),
         RunError::Lock(LockError::Io { path, source }) => {
@@ -70,12 +72,16 @@ pub(super) fn of_run(settings: &Settings, error: RunError) -> Failure {
         RunError::OtherScript { .. } => Failure::new(Kind::Usage, what)
             .why(error)
             .hint(format!("-n NAME for a state of its own, or -n {name} to go on with that one")),
+        RunError::LeftOver => Failure::new(Kind::Held, what)
+            .why(error)
+            .hint(format!("end it; adrt run -n {name} kills what is left of it")),
         RunError::Source(error @ SourceError::WrongKind(_)) => Failure::new(Kind::Usage, what)
             .why(error)
             .hint("--events takes a file that grows, a FIFO, or - for stdin"),
         RunError::Source(error @ SourceError::Io { .. }) => Failure::new(Kind::NotFound, what)
             .why(error)
             .hint("let the user the agent runs as read it, or name another file: --events FILE"),
+        RunError::Rules(fault) => of_fault(&fault),
         RunError::System { .. } => Failure::new(Kind::Failed, what)
             .why(error)
             .hint("the system is short of something: see ulimit -a, and the system's log"),

@@ -1,4 +1,6 @@
 //! The options of `adrt run`: one list for flags, variables and the file.
+//! Those that mean something without a process of adrt's own are options of
+//! `adrt attach`, too.
 //!
 //! No default stands in the attributes: the file comes between a flag and
 //! its default. The help names defaults by hand, and a test holds them equal.
@@ -14,15 +16,18 @@ use crate::settings::{OnCrashLoop, OnDamage, RestartMode};
 /// What may also be said by the configuration file.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct RunOptions {
-    /// Tell more on stderr
-    #[arg(short, long, value_name = "BOOL", env = "ADRT_VERBOSE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    pub verbose: Option<bool>,
+    /// What is told on stderr.
+    #[command(flatten)]
+    pub log: LogOptions,
     /// When it is started again.
     #[command(flatten)]
     pub restarts: RestartOptions,
     /// Where events come from, and what becomes of them.
     #[command(flatten)]
     pub events: EventOptions,
+    /// What decisions go by.
+    #[command(flatten)]
+    pub decisions: DecisionOptions,
     /// How the process is treated.
     #[command(flatten)]
     pub process: ProcessOptions,
@@ -32,6 +37,14 @@ pub struct RunOptions {
     /// How the machine is watched.
     #[command(flatten)]
     pub sensors: SensorOptions,
+}
+
+/// What is told on stderr.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LogOptions {
+    /// Tell more on stderr
+    #[arg(short, long, value_name = "BOOL", env = "ADRT_VERBOSE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub verbose: Option<bool>,
 }
 
 /// When the agent is started again.
@@ -90,9 +103,6 @@ pub struct EventOptions {
     /// Give up an event that is nacked at this age [default: 24h]
     #[arg(long, value_name = "TIME", env = "ADRT_EVENT_MAX_AGE", value_parser = quantity::duration)]
     pub event_max_age: Option<Duration>,
-    /// How long an event may be held before the agent counts as hung [default: for ever]
-    #[arg(long, value_name = "TIME", env = "ADRT_EVENT_TIMEOUT", value_parser = quantity::duration)]
-    pub event_timeout: Option<Duration>,
     /// Let later events wait for one that is delayed or was nacked
     #[arg(long, value_name = "BOOL", env = "ADRT_ORDERED", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub ordered: Option<bool>,
@@ -108,10 +118,34 @@ fn source() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
+/// What decisions go by.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Decisions")]
+pub struct DecisionOptions {
+    /// Decide by the rules in this TOML file, then by those built in
+    ///
+    /// Contexts, weights, thresholds, reviews and rules: see adrt-rules(5). They
+    /// may also stand in the table rules of the file of --config. adrt reload,
+    /// or SIGHUP, has the file read again; one with a mistake in it is refused
+    /// with line and column, and what was read before stays.
+    #[arg(long, value_name = "FILE", env = "ADRT_RULES", value_parser = file())]
+    pub rules: Option<PathBuf>,
+}
+
+/// A file; the empty one is a slip.
+fn file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        if path.as_os_str().is_empty() { Err("is empty; name a file") } else { Ok(path) }
+    })
+}
+
 /// How the agent's process is treated.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "The process")]
 pub struct ProcessOptions {
+    /// How long an event may be held before the agent counts as hung [default: for ever]
+    #[arg(long, help_heading = "Events", value_name = "TIME", env = "ADRT_EVENT_TIMEOUT", value_parser = quantity::duration)]
+    pub event_timeout: Option<Duration>,
     /// What a stop may take before SIGKILL [default: 10s]
     #[arg(long, value_name = "TIME", env = "ADRT_STOP_TIMEOUT", value_parser = quantity::duration)]
     pub stop_timeout: Option<Duration>,
@@ -185,10 +219,11 @@ impl RunOptions {
         Self {
             restarts: self.restarts.over(below.restarts),
             events: self.events.over(below.events),
+            decisions: self.decisions.over(below.decisions),
             process: self.process.over(below.process),
             storage: self.storage.over(below.storage),
             sensors: self.sensors.over(below.sensors),
-            verbose: self.verbose.or(below.verbose),
+            log: LogOptions { verbose: self.log.verbose.or(below.log.verbose) },
         }
     }
 }
@@ -216,15 +251,21 @@ impl EventOptions {
             max_attempts: self.max_attempts.or(below.max_attempts),
             nack_max: self.nack_max.or(below.nack_max),
             event_max_age: self.event_max_age.or(below.event_max_age),
-            event_timeout: self.event_timeout.or(below.event_timeout),
             ordered: self.ordered.or(below.ordered),
         }
+    }
+}
+
+impl DecisionOptions {
+    fn over(self, below: Self) -> Self {
+        Self { rules: self.rules.or(below.rules) }
     }
 }
 
 impl ProcessOptions {
     fn over(self, below: Self) -> Self {
         Self {
+            event_timeout: self.event_timeout.or(below.event_timeout),
             stop_timeout: self.stop_timeout.or(below.stop_timeout),
             ready_timeout: self.ready_timeout.or(below.ready_timeout),
             stdin: self.stdin.or(below.stdin),

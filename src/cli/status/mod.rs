@@ -29,6 +29,8 @@ use crate::store::read_work::InboxSummary;
 
 /// The phase of an agent that no adrt runs.
 const STOPPED: &str = "stopped";
+/// The phase of one whose process started its adrt, not the other way round.
+const ATTACHED: &str = "attached";
 /// The phase of one whose adrt does not answer.
 const UNREACHABLE: &str = "unreachable";
 
@@ -59,11 +61,11 @@ pub struct StatusArgs {
 pub struct Status {
     /// The agent.
     pub agent: String,
-    /// `starting`, `running`, `backoff`, `stopping`, … or `stopped`.
+    /// `starting`, `running`, `attached`, `backoff`, `stopping`, … or `stopped`.
     pub phase: String,
     /// Since when, RFC 3339.
     pub since: Option<String>,
-    /// The `adrt run`.
+    /// The `adrt run`, or `adrt attach`.
     pub run_id: Option<String>,
     /// The agent's process.
     pub pid: Option<i64>,
@@ -103,6 +105,8 @@ pub struct Status {
     pub written_bytes: Option<u64>,
     /// How hard pressed the machine is; null if nobody looks.
     pub environment: Option<Environment>,
+    /// The rules file; null without one.
+    pub rules: Option<Rules>,
     /// `ok`, or what is wrong with the disk.
     pub store: Option<String>,
     /// Requests that wait for the disk.
@@ -187,6 +191,20 @@ impl Inbox {
     pub const fn depth(&self) -> u64 {
         self.pending + self.held + self.parked
     }
+}
+
+/// The rules file of a run.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Rules {
+    /// Rules in it that are in force.
+    pub own: u64,
+    /// How often it was read again.
+    pub reloads: u64,
+    /// When those in force were read, RFC 3339; null if at the start.
+    pub reloaded: Option<String>,
+    /// Why the last reading changed nothing.
+    pub trouble: Option<String>,
 }
 
 /// How an incarnation ended.
@@ -372,10 +390,12 @@ impl Status {
     /// How well it is.
     pub fn health(&self) -> Health {
         match self.phase.as_str() {
-            "running" | "starting" => {
+            "running" | "starting" | ATTACHED => {
                 let trouble = self.crash_loop == Some(true)
                     || self.inbox.as_ref().is_some_and(|inbox| inbox.full)
                     || self.store.as_deref().is_some_and(|store| store != "ok")
+                    // The next start of adrt would refuse that file.
+                    || self.rules.as_ref().is_some_and(|rules| rules.trouble.is_some())
                     || (self.phase == "starting" && self.crashes_in_row > Some(0));
                 if trouble { Health::Degraded } else { Health::Ok }
             }
@@ -425,6 +445,7 @@ mod tests {
     fn health() {
         for (phase, health) in [
             ("running", Health::Ok),
+            ("attached", Health::Ok),
             ("starting", Health::Ok),
             ("backoff", Health::Degraded),
             ("stopping", Health::Degraded),
@@ -441,6 +462,10 @@ mod tests {
         let full =
             Status { inbox: Some(Inbox { full: true, ..Inbox::default() }), ..status("running") };
         assert_eq!(full.health(), Health::Degraded);
+        let trouble = Some("line 1, column 1: no".to_owned());
+        let rules = Rules { trouble, ..Rules::default() };
+        let unruly = Status { rules: Some(rules), ..status("running") };
+        assert_eq!(unruly.health(), Health::Degraded);
         let again = Status { crashes_in_row: Some(1), ..status("starting") };
         assert_eq!(again.health(), Health::Degraded);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Health, Inbox, Status, point};
+use super::{Health, Inbox, Rules, Status, point};
 use crate::cli::Context;
 use crate::cli::output::{Page, Tint};
 use crate::cli::text::{bytes, clipped, counted, escaped, span};
@@ -26,6 +26,9 @@ pub(super) fn line(context: &Context, status: &Status, health: Health) -> String
     }
     if let Some(store) = status.store.as_deref().filter(|store| *store != "ok") {
         parts.push(format!("store: {}", escaped(store)));
+    }
+    if let Some(trouble) = status.rules.as_ref().and_then(|rules| rules.trouble.as_ref()) {
+        parts.push(format!("rules: {}", escaped(trouble)));
     }
     if let Some(inbox) = &status.inbox {
         if inbox.depth() > 0 {
@@ -51,6 +54,9 @@ pub(super) fn page(context: &Context, status: &Status) -> String {
     process(context, status, &mut page);
     work(context, status, &mut page);
     memory(context, status, &mut page);
+    if let Some(rules) = &status.rules {
+        ruled(context, rules, &mut page);
+    }
     if let Some(environment) = &status.environment {
         environment.show(context, &mut page);
     }
@@ -71,7 +77,9 @@ fn since(context: &Context, status: &Status) -> String {
 fn process(context: &Context, status: &Status, page: &mut Page) {
     if let Some(pid) = status.pid {
         let adrt = status.adrt_pid.map_or_else(String::new, |pid| format!(", its adrt {pid}"));
-        page.field("pid", format!("{pid}{adrt}"));
+        // Of an attached one adrt knows only who started it.
+        let name = if status.phase == super::ATTACHED { "client" } else { "pid" };
+        page.field(name, format!("{pid}{adrt}"));
     } else if let Some(pid) = status.adrt_pid {
         page.field("adrt", format!("pid {pid}"));
     }
@@ -183,6 +191,18 @@ fn unwanted(context: &Context, inbox: &Inbox) -> String {
     let types = types.collect::<Vec<_>>().join(", ");
     let room = context.out.width.saturating_sub(NAMES_WIDTH);
     context.out.paint.tint(Tint::Warn, &clipped(&types, room))
+}
+
+fn ruled(context: &Context, rules: &Rules, page: &mut Page) {
+    let read = rules.reloaded.as_deref().and_then(point);
+    let read = read.map_or_else(String::new, |at| format!(", read {}", context.moment.ago(at)));
+    if rules.own > 0 || rules.trouble.is_some() {
+        page.field("rules", format!("{} of its own{read}", rules.own));
+    }
+    if let Some(trouble) = &rules.trouble {
+        let why = format!("not read again: {}", escaped(trouble));
+        page.field("", context.out.paint.tint(Tint::Bad, &why));
+    }
 }
 
 fn memory(context: &Context, status: &Status, page: &mut Page) {

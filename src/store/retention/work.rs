@@ -1,20 +1,16 @@
 //! What is kept of work: acked events with their steps, the ids of events,
 //! settled reviews.
 //!
-//! A mark goes along the events in the order of their numbers. What it passes
-//! is a week old, or has 100,000 newer ones; of that, acked events are let go.
-//! What is pending, parked or a dead letter is left behind the mark, and let
-//! go at its ack. So nobody ever looks for old ones among all that are kept:
-//! the mark stands before the first that is not old yet.
-//!
-//! The mark is not written down. After an opening it starts over, and only
-//! meets what it left behind before.
+//! A [`Mark`] goes along the events. Of what it passes, acked events are let
+//! go. What is pending, parked or a dead letter is left behind it, and let go
+//! at its ack.
 
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{DELETES_MAX, KEYS_KEPT_AGE, millis};
+use super::mark::{Mark, Old};
+use super::{DELETES_MAX, KEYS_KEPT_AGE, SHED_STEP};
 use crate::store::commit::{Tallies, used_bytes};
 use crate::store::rows::{signed, unsigned};
 use crate::store::work::rows::{STATUS_COLUMNS, status_row};
@@ -27,81 +23,22 @@ pub const EVENTS_KEPT_AGE: Duration = KEYS_KEPT_AGE;
 pub const EVENTS_KEPT: u64 = 100_000;
 /// Reviews among which settled ones are kept: the newest.
 pub const REVIEWS_KEPT: u64 = 10_000;
-/// Events that the budget sheds before it looks again at what is used.
-const SHED_STEP: u64 = 100;
-
-/// How far the events are passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct EventMark {
-    /// Those up to this one.
-    passed: Seq,
-    /// The newest event.
-    newest: Seq,
-    /// The first that is not passed, and when it was born; none if it must be
-    /// looked for.
-    next: Option<(Seq, i64)>,
-    /// There may be more to pass at once.
-    pub more: bool,
-}
-
-impl EventMark {
-    pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
-        let newest: Option<i64> = conn.query_row("SELECT max(seq) FROM inbox", [], |r| r.get(0))?;
-        Ok(Self { newest: newest.map_or(0, unsigned), ..Self::default() })
-    }
-
-    /// An event has come.
-    pub(crate) fn came(&mut self, seq: Seq) {
-        self.newest = self.newest.max(seq);
-    }
-}
-
-/// Whether the mark has passed that event: it goes at its ack.
-pub(crate) const fn is_past(tallies: &Tallies, seq: Seq) -> bool {
-    seq <= tallies.events.passed
-}
 
 /// An event was acked: one that was left behind goes.
 pub(crate) fn acked(conn: &Connection, tallies: &Tallies, seq: Seq) -> rusqlite::Result<()> {
-    if is_past(tallies, seq) { delete_event(conn, seq) } else { Ok(()) }
-}
-
-/// What makes an event old.
-struct Old {
-    born_before: i64,
-    up_to: Seq,
-}
-
-impl Old {
-    fn now(tallies: &Tallies) -> Self {
-        Self {
-            born_before: tallies.age.millis().saturating_sub(millis(EVENTS_KEPT_AGE)),
-            up_to: tallies.events.newest.saturating_sub(EVENTS_KEPT),
-        }
-    }
-
-    /// All are, for want of room.
-    const fn all() -> Self {
-        Self { born_before: i64::MAX, up_to: Seq::MAX }
-    }
-
-    const fn is(&self, seq: Seq, born: i64) -> bool {
-        seq <= self.up_to || born < self.born_before
-    }
+    if tallies.events.is_past(seq) { delete_event(conn, seq) } else { Ok(()) }
 }
 
 /// Moves the mark on, and lets up to `most` events go.
 pub(crate) fn pass(conn: &Connection, tallies: &mut Tallies, most: u64) -> rusqlite::Result<()> {
-    let old = Old::now(tallies);
-    if let Some((seq, born)) = tallies.events.next
-        && !old.is(seq, born)
-    {
+    let old = Old::now(tallies.age, &tallies.events, EVENTS_KEPT_AGE, EVENTS_KEPT);
+    if tallies.events.waits(&old) {
         return Ok(());
     }
     advance(conn, &mut tallies.events, &old, most)
 }
 
-fn advance(conn: &Connection, mark: &mut EventMark, old: &Old, most: u64) -> rusqlite::Result<()> {
+fn advance(conn: &Connection, mark: &mut Mark, old: &Old, most: u64) -> rusqlite::Result<()> {
     let found = after(conn, mark)?;
     (mark.next, mark.more) = (None, found.len() as u64 == DELETES_MAX);
     let mut deleted = 0;
@@ -131,7 +68,7 @@ type Looked = (Seq, Option<(EventState, i64)>);
 
 /// The first events after the mark, but for the newest of all: its number
 /// tells the next one's.
-fn after(conn: &Connection, mark: &EventMark) -> rusqlite::Result<Vec<Looked>> {
+fn after(conn: &Connection, mark: &Mark) -> rusqlite::Result<Vec<Looked>> {
     let sql = format!(
         "SELECT {STATUS_COLUMNS} FROM inbox i WHERE i.seq > ?1 AND i.seq < ?2
          ORDER BY i.seq LIMIT ?3"
@@ -147,11 +84,16 @@ fn after(conn: &Connection, mark: &EventMark) -> rusqlite::Result<Vec<Looked>> {
     rows.collect()
 }
 
-/// Sheds acked events, oldest first, while used pages are past the budget.
-/// Returns what is used.
-pub(crate) fn shed(conn: &Connection, tallies: &mut Tallies, max_db: u64) -> rusqlite::Result<u64> {
+/// Sheds acked events, oldest first, while used pages are past the budget, in
+/// so many steps. Returns what is used.
+pub(crate) fn shed(
+    conn: &Connection,
+    tallies: &mut Tallies,
+    max_db: u64,
+    steps: u64,
+) -> rusqlite::Result<u64> {
     let mut used = used_bytes(conn)?;
-    for _ in 0..DELETES_MAX / SHED_STEP {
+    for _ in 0..steps {
         let before = tallies.events.passed;
         advance(conn, &mut tallies.events, &Old::all(), SHED_STEP)?;
         used = used_bytes(conn)?;

@@ -1,4 +1,4 @@
-//! Work on the disk: events, steps, entries, timers, posts, reviews.
+//! Work on the disk: events, steps, entries, timers, posts, reviews, decisions.
 //!
 //! [`apply`] carries out one typed write within an open transaction, or reads
 //! what must see the writes before it. What each table is like is said in
@@ -6,6 +6,8 @@
 
 pub(crate) mod rows;
 
+pub(crate) mod calibration;
+pub(crate) mod decisions;
 mod events;
 mod kv;
 mod restore;
@@ -45,7 +47,11 @@ pub(crate) fn apply(
         WorkOp::DropTimer { id } => things::drop_timer(conn, id)?,
         WorkOp::Post(row) => things::put_post(conn, row)?,
         WorkOp::DropPost { id } => things::drop_post(conn, *id)?,
-        WorkOp::Review(row) => things::put_review(conn, row)?,
+        WorkOp::Review(row) => things::put_review(conn, tallies, row)?,
+        WorkOp::Decision(row) => decisions::put(conn, tallies, row)?,
+        WorkOp::Policy(row) => decisions::put_policy(conn, row)?,
+        WorkOp::Calibration(row) => calibration::put(conn, row)?,
+        WorkOp::DropCalibration { context, risk } => calibration::delete(conn, context, *risk)?,
         WorkOp::Fetch(_)
         | WorkOp::LookEvent { .. }
         | WorkOp::Reopen { .. }
@@ -57,10 +63,6 @@ pub(crate) fn apply(
         | WorkOp::LookAgent { .. }
         | WorkOp::LookReview(_)
         | WorkOp::LookDecision(_) => return answer(conn, home, op),
-        WorkOp::Decision(_)
-        | WorkOp::Policy(_)
-        | WorkOp::Calibration(_)
-        | WorkOp::DropCalibration { .. } => {}
     }
     Ok(None)
 }
@@ -93,6 +95,9 @@ fn answer(conn: &Connection, home: &Home, op: &WorkOp) -> rusqlite::Result<Optio
         WorkOp::LookReview(which) => {
             Some(WorkAnswer::Review(things::review(conn, which)?.map(Box::new)))
         }
+        WorkOp::LookDecision(which) => {
+            Some(WorkAnswer::Decision(decisions::look(conn, which)?.map(Box::new)))
+        }
         WorkOp::Arrive(_)
         | WorkOp::Status(_)
         | WorkOp::Drop { .. }
@@ -105,11 +110,10 @@ fn answer(conn: &Connection, home: &Home, op: &WorkOp) -> rusqlite::Result<Optio
         | WorkOp::DropTimer { .. }
         | WorkOp::Post(_)
         | WorkOp::DropPost { .. }
+        | WorkOp::Review(_)
         | WorkOp::Decision(_)
         | WorkOp::Policy(_)
         | WorkOp::Calibration(_)
-        | WorkOp::DropCalibration { .. }
-        | WorkOp::Review(_) => None,
-        WorkOp::LookDecision(_) => Some(WorkAnswer::Decision(None)),
+        | WorkOp::DropCalibration { .. } => None,
     })
 }

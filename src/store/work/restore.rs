@@ -5,12 +5,14 @@
 
 use rusqlite::Connection;
 
-use super::{events, steps, things};
+use super::{calibration, events, steps, things};
 use crate::store::commit::Tallies;
 use crate::store::load::KEYS_KEPT;
 use crate::store::retention::{KEYS_KEPT_AGE, millis};
 use crate::store::rows::{holds, signed, unsigned};
-use crate::store::schema::{self, META_HIGHEST_EVENT, META_HIGHEST_POST, META_HIGHEST_REVIEW};
+use crate::store::schema::{
+    self, META_HIGHEST_DECISION, META_HIGHEST_EVENT, META_HIGHEST_POST, META_HIGHEST_REVIEW,
+};
 use crate::supervisor::io::{Fetch, KeyHash, Seq, WorkRestored};
 use crate::supervisor::work::{POSTS_KEPT, STEPS_OPEN_KEPT, WINDOW_BYTES, WINDOW_EVENTS};
 
@@ -35,6 +37,13 @@ pub(crate) fn restored(
     if damaged > 0 {
         warnings.push(format!("{damaged} timers are damaged and were passed over"));
     }
+    let (calibrations, damaged) = calibration::all(conn)?;
+    if damaged > 0 {
+        warnings.push(format!(
+            "what {damaged} kinds of decisions were taught by their outcomes is damaged and was \
+             passed over: it is learnt anew"
+        ));
+    }
     let highest = |table, meta| highest(conn, table, meta);
     let (age, age_at) = tallies.age.stand();
     Ok(WorkRestored {
@@ -53,8 +62,8 @@ pub(crate) fn restored(
         last_post: highest("posts", META_HIGHEST_POST)?,
         reviews: things::pending_reviews(conn)?,
         last_review: highest("reviews", META_HIGHEST_REVIEW)?,
-        last_decision: 0,
-        calibrations: Vec::new(),
+        last_decision: highest("decisions", META_HIGHEST_DECISION)?,
+        calibrations,
     })
 }
 

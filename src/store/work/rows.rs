@@ -95,7 +95,7 @@ pub(crate) fn event_row(row: &Row<'_>) -> rusqlite::Result<Option<EventRow>> {
     }))
 }
 
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
     Ok(row.get_ref(column)?.as_str()?.into())
 }
 
@@ -256,6 +256,17 @@ pub(crate) fn post_row(row: &Row<'_>) -> rusqlite::Result<Option<PostRow>> {
 pub(crate) const REVIEW_COLUMNS: &str = "id, key, prompt, options, default_to, expires, count, \
      asked, status, answer, made_by, note, settled, sum";
 
+/// After them, the first decision that names the review: it has no column of
+/// its own, see `schema`.
+const REVIEW_DECISION: &str = "(SELECT min(d.id) FROM decisions d WHERE d.review = reviews.id)";
+
+/// Asks for reviews; what follows `FROM reviews` is `which`. A file of an older
+/// schema has no decisions.
+pub(crate) fn reviews_sql(has_decisions: bool, which: &str) -> String {
+    let decision = if has_decisions { REVIEW_DECISION } else { "NULL" };
+    format!("SELECT {REVIEW_COLUMNS}, {decision} FROM reviews {which}")
+}
+
 /// The checksum of a row of `reviews`.
 pub(crate) fn review_sum(row: &ReviewRow) -> i64 {
     Sum::of("reviews")
@@ -275,7 +286,7 @@ pub(crate) fn review_sum(row: &ReviewRow) -> i64 {
         .finish()
 }
 
-/// [`REVIEW_COLUMNS`].
+/// What [`reviews_sql`] asks for.
 pub(crate) fn review_row(row: &Row<'_>) -> rusqlite::Result<Option<ReviewRow>> {
     if !holds_from("reviews", row, 0, 13) {
         return Ok(None);
@@ -291,7 +302,7 @@ pub(crate) fn review_row(row: &Row<'_>) -> rusqlite::Result<Option<ReviewRow>> {
         options: opt_text(row, 3)?,
         default,
         expires: row.get::<_, Option<i64>>(5)?.map(age_of),
-        decision: None,
+        decision: row.get::<_, Option<i64>>(14)?.map(unsigned),
         count: small(row.get(6)?),
         asked: Wall::from_millis(row.get(7)?),
         status: now,

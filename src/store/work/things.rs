@@ -2,14 +2,17 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::decisions;
 use super::rows::{
-    POST_COLUMNS, REVIEW_COLUMNS, TIMER_COLUMNS, age, post_row, post_sum, review_row, review_sum,
+    POST_COLUMNS, TIMER_COLUMNS, age, post_row, post_sum, review_row, review_sum, reviews_sql,
     timer_row, timer_sum, timer_times,
 };
 use crate::clock::Wall;
+use crate::store::commit::Tallies;
+use crate::store::retention;
 use crate::store::rows::signed;
 use crate::store::schema::{self, META_HIGHEST_POST, META_HIGHEST_REVIEW};
-use crate::supervisor::io::{PostRow, ReviewRef, ReviewRow, TimerRow};
+use crate::supervisor::io::{DecisionRef, PostRow, ReviewRef, ReviewRow, ReviewStatus, TimerRow};
 
 /// A timer, in the place of what was there.
 pub(crate) fn put_timer(conn: &Connection, row: &TimerRow) -> rusqlite::Result<()> {
@@ -88,8 +91,13 @@ pub(crate) fn posts(conn: &Connection, after: u64, limit: u64) -> rusqlite::Resu
     Ok(found)
 }
 
-/// A review, in the place of what was there.
-pub(crate) fn put_review(conn: &Connection, row: &ReviewRow) -> rusqlite::Result<()> {
+/// A review, in the place of what was there. Decisions that were only kept for
+/// it may go when it is settled.
+pub(crate) fn put_review(
+    conn: &Connection,
+    tallies: &mut Tallies,
+    row: &ReviewRow,
+) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO reviews (id, key, prompt, options, default_to, expires, count,
              asked, status, answer, made_by, note, settled, sum)
@@ -111,6 +119,9 @@ pub(crate) fn put_review(conn: &Connection, row: &ReviewRow) -> rusqlite::Result
         row.settled.map(Wall::millis),
         review_sum(row),
     ])?;
+    if row.status != ReviewStatus::Pending {
+        retention::decisions::review_settled(conn, tallies, row.id)?;
+    }
     raise(conn, META_HIGHEST_REVIEW, row.id)
 }
 
@@ -126,16 +137,18 @@ pub(crate) fn raise(conn: &Connection, meta: &str, number: u64) -> rusqlite::Res
 /// One review; of several with one key the newest.
 pub(crate) fn review(conn: &Connection, which: &ReviewRef) -> rusqlite::Result<Option<ReviewRow>> {
     let found = match which {
-        ReviewRef::Decision(_) => None,
         ReviewRef::Id(id) => {
-            let sql = format!("SELECT {REVIEW_COLUMNS} FROM reviews WHERE id = ?1");
+            let sql = reviews_sql(true, "WHERE id = ?1");
             conn.prepare_cached(&sql)?.query_row([signed(*id)], review_row).optional()?
         }
         ReviewRef::Key(key) => {
-            let sql = format!(
-                "SELECT {REVIEW_COLUMNS} FROM reviews WHERE key = ?1 ORDER BY id DESC LIMIT 1"
-            );
+            let sql = reviews_sql(true, "WHERE key = ?1 ORDER BY id DESC LIMIT 1");
             conn.prepare_cached(&sql)?.query_row([&**key], review_row).optional()?
+        }
+        ReviewRef::Decision(id) => {
+            let decision = decisions::look(conn, &DecisionRef::Id(*id))?;
+            let Some(named) = decision.and_then(|row| row.review) else { return Ok(None) };
+            return review(conn, &ReviewRef::Id(named));
         }
     };
     Ok(found.flatten())
@@ -143,7 +156,7 @@ pub(crate) fn review(conn: &Connection, which: &ReviewRef) -> rusqlite::Result<O
 
 /// Those that wait.
 pub(crate) fn pending_reviews(conn: &Connection) -> rusqlite::Result<Vec<ReviewRow>> {
-    let sql = format!("SELECT {REVIEW_COLUMNS} FROM reviews WHERE status = 'pending' ORDER BY id");
+    let sql = reviews_sql(true, "WHERE status = 'pending' ORDER BY id");
     let mut statement = conn.prepare(&sql)?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();

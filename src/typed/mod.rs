@@ -1,0 +1,10 @@
+//! What people write for adrt to read: quantities, and TOML files in which
+//! every mistake has a line and a column.
+//!
+//! - [`quantity`]: `500ms`, `256MiB`, shares and factors;
+//! - [`document`]: reading TOML and telling what is wrong where.
+//!
+//! Pure: who reads the file, and what its keys mean, is elsewhere.
+
+pub mod document;
+pub mod quantity;

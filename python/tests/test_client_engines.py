@@ -612,7 +612,8 @@ class UnderAdrt(RealAdrt):
 
     def asked(self):
         listed = json.loads(self.adrt("reviews", "list", "agent", "--json"))
-        return [review for review in listed if "trigger_security_audit" in review["prompt"]]
+        # Asked in the agent's words, once it asks.
+        return [review for review in listed if review["prompt"] == "Do it?"]
 
     def test_the_environment(self):
         machine = os.path.join(self.dir, "machine", "proc")

@@ -1,4 +1,4 @@
-//! What `adrt run` was asked to do, complete and checked: flags, environment
+//! What `adrt run` or `adrt attach` was asked to do, complete and checked: flags, environment
 //! variables, the configuration file and the defaults have been joined
 //! already, names and paths resolved.
 //!
@@ -14,8 +14,13 @@ use std::time::Duration;
 pub struct Settings {
     /// The agent's name; also the name of its directory.
     pub agent: String,
-    /// The command, to be executed as it stands. Never empty.
+    /// The command, to be executed as it stands. Empty only under `attached`.
     pub argv: Vec<OsString>,
+    /// The agent is the program that started adrt, on adrt's own stdin and
+    /// stdout: no command is run, and what is said below of its process and
+    /// of restarts counts for nothing. Holds what `initialize` must show;
+    /// empty where adrt was given nothing.
+    pub attached: Option<String>,
     /// The absolute path of the script the name was taken from; `None` when
     /// the name was given.
     pub script: Option<PathBuf>,

@@ -388,9 +388,10 @@ fn the_protocol_page_is_sound() {
     ] {
         assert!(text.contains(method), "{method} is missing");
     }
-    for code in
-        [1001, 1002, 1003, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1301, 1302, 1401, 1501, 1502]
-    {
+    for code in [
+        1001, 1002, 1003, 1005, 1006, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1301, 1302, 1401,
+        1501, 1502,
+    ] {
         assert!(text.contains(&code.to_string()), "{code} is missing");
     }
 }

@@ -8,7 +8,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::output::ColorWhen;
 use super::text::wrapped;
-use super::{backup, checkpoints, completions, control, crashes, decisions, events, history, list};
+use super::{
+    attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list,
+};
 use super::{manage, notify, reviews, run, state, status, step};
 
 /// Keeps an AI agent alive and remembering.
@@ -61,6 +63,7 @@ pub struct Common {
 #[expect(missing_docs, reason = "a command's help stands at its arguments")]
 pub enum Command {
     Run(Box<run::RunArgs>),
+    Attach(Box<attach::AttachArgs>),
     List(list::ListArgs),
     Status(status::StatusArgs),
     Stop(control::StopArgs),
@@ -95,7 +98,7 @@ pub enum Command {
 
 /// Commands by what they are for, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["run", "list", "status", "stop", "restart", "reload"]),
+    ("Run", &["run", "attach", "list", "status", "stop", "restart", "reload"]),
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
     ("Decisions", &["decisions", "decide", "why"]),

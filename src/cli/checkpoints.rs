@@ -81,7 +81,7 @@ pub struct CreateArgs {
 /// Go back to a checkpoint
 ///
 /// Its state becomes a new version; what came since stays in the history. A
-/// running agent is restarted with it. Events that were acked since stay done,
+/// running agent is restarted with it; an attached one must be stopped first. Events that were acked since stay done,
 /// unless they are to be handed out again; steps that were done for them are
 /// remembered all the same, and not paid for twice.
 #[derive(Debug, Clone, clap::Args)]

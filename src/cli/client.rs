@@ -18,7 +18,7 @@ use crate::runtime::offline::{self, OfflineError};
 use crate::runtime::peer;
 pub use crate::runtime::peer::running;
 use crate::store::home::Home;
-use crate::store::lock::{Holder, HolderKind, LockError};
+use crate::store::lock::{Holder, LockError};
 use crate::store::open::Options;
 use crate::supervisor::machine::MAX_STATE_DEFAULT;
 
@@ -109,7 +109,7 @@ fn ask_offline(
     let what = || format!("{} can't be written", home.agent());
     match offline::call(home, &options, max_state, &peer::request(method, params)) {
         Ok(answer) => Ok(Offline::Answer(String::from_utf8_lossy(&answer).into_owned())),
-        Err(OfflineError::Lock(LockError::Held(holder))) if holder.kind == HolderKind::Run => {
+        Err(OfflineError::Lock(LockError::Held(holder))) if holder.kind.answers() => {
             Ok(Offline::Held(holder))
         }
         Err(OfflineError::Lock(error)) => Err(of_lock(home, &what(), error)),
@@ -251,6 +251,10 @@ impl Refusal {
         }
         if is(WireKind::Overloaded) {
             return (Kind::Failed, "adrt is busy", "try again in a moment".to_owned());
+        }
+        if is(WireKind::Attached) {
+            let hint = format!("adrt stop {agent}");
+            return (Kind::Failed, "an attached agent is not adrt's to start", hint);
         }
         if is(WireKind::MethodNotFound) {
             let hint = format!("it is of another version: adrt stop {agent}, and start it anew");

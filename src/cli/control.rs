@@ -24,8 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Stop a running agent, and its adrt
 ///
 /// The agent is asked to end, then told to, then killed, all within the
-/// --stop-timeout of its run. A last checkpoint is taken. An agent that does
-/// not run is left as it is.
+/// --stop-timeout of its run. A last checkpoint is taken. The program that
+/// started an adrt attach is asked and let go of, never killed. An agent that
+/// does not run is left as it is.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt stop
@@ -45,7 +46,7 @@ pub struct StopArgs {
 ///
 /// As in a stop, but adrt stays and starts the agent at once, with the state
 /// it has. An agent in its back-off delay is started without waiting for the
-/// rest of it.
+/// rest of it. One that is attached is not adrt's to start.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt restart

@@ -59,7 +59,9 @@ const fn of(only: &'static [&'static str], code: &'static str, meaning: &'static
 /// What runs a supervised command.
 const RUN: &[&str] = &["run"];
 /// What reads files of configuration or rules.
-const CONFIGURED: &[&str] = &["run", "reload", "decide"];
+const CONFIGURED: &[&str] = &["run", "attach", "reload", "decide"];
+/// What holds an agent for long.
+const HOLDERS: &[&str] = &["run", "attach"];
 /// What runs a command as a step.
 const STEP: &[&str] = &["step run"];
 /// What runs commands at all.
@@ -73,12 +75,12 @@ pub const EXIT_CODES: &[ExitCode] = &[
     of(&["events next"], "1", "Of events next: there is none."),
     any("2", "Wrong usage; with status --check: down."),
     any("66", "No such agent, checkpoint, version, crash, value, event or review."),
-    of(RUN, "66", "Of run: the events of --events can't be read."),
+    of(HOLDERS, "66", "Of run and attach: the events of --events can't be read."),
     of(&["why"], "66", "Of why: there is no such decision."),
     of(RUN, "69", "It gave up after --max-restarts."),
     of(STEP, "69", "Of step run: the step waits for a review."),
     of(RUN, "70", "The agent exited with a code of --fatal-exit."),
-    of(RUN, "73", "The state directory can't be created."),
+    of(HOLDERS, "73", "The state directory can't be created."),
     any("74", "The store can't be read or written, or takes no more events."),
     any("75", "Another adrt holds the agent."),
     of(STEP, "75", "Of step run: another process does the step."),

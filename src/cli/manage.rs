@@ -104,7 +104,7 @@ pub fn of_lock(home: &Home, what: &str, error: LockError) -> Failure {
     match error {
         LockError::Held(holder) => {
             let hint = match holder.kind {
-                HolderKind::Run => format!("adrt stop {name}, then try again"),
+                HolderKind::Run | HolderKind::Attach => format!("adrt stop {name}, then try again"),
                 HolderKind::Command => "try again in a moment".to_owned(),
             };
             Failure::new(Kind::Held, what).why(LockError::Held(holder)).hint(hint)

@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod args;
+pub mod attach;
 pub mod backup;
 pub mod checkpoints;
 pub mod client;
@@ -114,6 +115,7 @@ fn failed(failure: &Failure) -> u8 {
 fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => run::main(*args, context),
+        Command::Attach(args) => attach::main(*args, context),
         Command::List(args) => list::main(&args, context),
         Command::Status(args) => status::main(&args, context),
         Command::Stop(args) => control::stop(&args, context),

@@ -31,6 +31,9 @@ pub const OUTCOMES_TRUSTED: u64 = 5;
 /// What is learnt fades by half in this time without an outcome.
 pub const HALF_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// A confidence is told in steps of 1 / 10¹².
+const DIGITS: f64 = 1e12;
+
 /// The step of the slope, its bounds, and the step of the offset.
 const SLOPE_STEP: f64 = 0.03;
 const SLOPE_BOUNDS: (f64, f64) = (0.1, 3.0);
@@ -73,8 +76,11 @@ impl Calibration {
 
     /// The confidence it makes of evidence. It has been brought to the present
     /// by [`Calibration::at`].
+    ///
+    /// Rounded to [`DIGITS`]: a severity of 0.2 at a threshold of 0.2 is not to
+    /// wait for a person because there and back the last bit was lost.
     pub fn apply(&self, q: f64) -> f64 {
-        sure(sigmoid(self.a * logit(q) + self.b))
+        sure((sigmoid(self.a * logit(q) + self.b) * DIGITS).round() / DIGITS)
     }
 
     /// The evidence that it made this confidence of.

@@ -55,9 +55,7 @@ pub(super) fn kill_adopted(leaders: &[i32]) -> usize {
 /// younger than the leader. (While a member lives, the kernel gives the
 /// group's number to no new process; so if a stranger has it, none is left.)
 pub fn kill_orphan_group(identity: &ProcessIdentity) -> usize {
-    // What could not be read when it was recorded matches nothing.
-    let complete = identity.pid > 1 && identity.start_ticks > 0 && !identity.boot_id.is_empty();
-    if !complete || identity.boot_id != table::boot_id() {
+    if !can_be_found(identity) {
         return 0;
     }
     let killed = kill_rounds(|processes| orphans(processes, identity));
@@ -65,6 +63,22 @@ pub fn kill_orphan_group(identity: &ProcessIdentity) -> usize {
         wait_gone(|processes| orphans(processes, identity));
     }
     killed
+}
+
+/// Whether that process is one that [`kill_orphan_group`] would kill.
+pub fn is_orphan(identity: &ProcessIdentity, pid: i32) -> bool {
+    can_be_found(identity)
+        && table::all().is_ok_and(|processes| {
+            orphans(&processes, identity).iter().any(|process| process.pid == pid)
+        })
+}
+
+/// Whether anything may be taken for what is left of it. An attached client is
+/// not adrt's to kill; and what could not be read when it was recorded matches
+/// nothing.
+fn can_be_found(identity: &ProcessIdentity) -> bool {
+    let complete = identity.pid > 1 && identity.start_ticks > 0 && !identity.boot_id.is_empty();
+    !identity.is_attached() && complete && identity.boot_id == table::boot_id()
 }
 
 /// Waits until what was killed is gone: its ports and locks are to be free
@@ -243,5 +257,16 @@ mod tests {
         let other_boot = ProcessIdentity { boot_id: "other".to_owned(), ..recorded() };
         assert_eq!(kill_orphan_group(&other_boot), 0);
         assert_eq!(kill_orphan_group(&ProcessIdentity::default()), 0);
+    }
+
+    #[test]
+    fn an_attached_client_is_nobodys_orphan() {
+        let us = table::identify(i32::try_from(std::process::id()).unwrap());
+        let attached = ProcessIdentity::attached(us.pid);
+        assert_eq!(kill_orphan_group(&attached), 0, "we are alive to see it");
+        // Not even if all else were recorded of it.
+        let more = ProcessIdentity { boot_id: attached.boot_id, ..us };
+        assert!(!is_orphan(&more, more.pid));
+        assert_eq!(kill_orphan_group(&more), 0);
     }
 }

@@ -26,6 +26,9 @@ pub enum Kind {
     AlreadyInitialized,
     /// Too many requests wait on the control socket.
     Overloaded,
+    /// An operator asks for what takes a new start, of a client that adrt did
+    /// not start.
+    Attached,
     /// `if_version` is not the current version.
     VersionConflict,
     /// A JSON Patch `test` or path failed.
@@ -65,6 +68,7 @@ impl Kind {
             Self::BadToken => 1002,
             Self::AlreadyInitialized => 1003,
             Self::Overloaded => 1005,
+            Self::Attached => 1006,
             Self::VersionConflict => 1101,
             Self::PatchFailed => 1102,
             Self::TooLarge => 1103,
@@ -93,6 +97,7 @@ impl Kind {
             Self::BadToken => "bad_token",
             Self::AlreadyInitialized => "already_initialized",
             Self::Overloaded => "overloaded",
+            Self::Attached => "attached",
             Self::VersionConflict => "version_conflict",
             Self::PatchFailed => "patch_failed",
             Self::TooLarge => "too_large",
@@ -121,6 +126,7 @@ impl Kind {
             | Self::UnsupportedProtocol
             | Self::BadToken
             | Self::AlreadyInitialized
+            | Self::Attached
             | Self::VersionConflict
             | Self::PatchFailed
             | Self::TooLarge

@@ -1,4 +1,4 @@
-//! The live process and its pipes.
+//! The live process and its pipes; or, of an attached client, the wire alone.
 //!
 //! Its stdout is the wire: read into the framer, and only while the machine
 //! takes lines, so that an agent which floods makes itself wait. Its stderr
@@ -12,6 +12,7 @@ use std::os::fd::AsFd as _;
 use nix::errno::Errno;
 use tokio::net::unix::pipe::Receiver;
 
+use super::relay::Client;
 use super::stdin_queue::StdinQueue;
 use crate::output::{SharedRing, Sink, TextPipe};
 use crate::process::pipes;
@@ -48,8 +49,9 @@ fn read_now(wire: &Receiver, space: &mut [u8]) -> io::Result<usize> {
 pub struct Child {
     /// Which.
     pub incarnation: Incarnation,
-    /// Its process, and its group.
-    pub pid: i32,
+    /// Its process, and its group; none of an attached client, which is
+    /// nobody's to signal and whose end wait does not tell.
+    pub pid: Option<i32>,
     /// It was given the terminal.
     pub has_terminal: bool,
     /// Its stdout, until it closes it.
@@ -66,6 +68,8 @@ pub struct Child {
     pub text: Option<TextPipe>,
     /// Its end.
     pub end: End,
+    /// The machine knows that an attached client has closed its side.
+    pub eof_told: bool,
     /// The last of all its text.
     pub ring: SharedRing,
     /// What is sent to it.
@@ -87,7 +91,7 @@ impl Child {
         let ring = SharedRing::new();
         Ok(Self {
             incarnation,
-            pid: spawned.process.pid,
+            pid: Some(spawned.process.pid),
             has_terminal: spawned.has_terminal,
             wire: Some(Receiver::from_owned_fd(spawned.stdout)?),
             framer: Framer::new(max_frame),
@@ -96,9 +100,50 @@ impl Child {
             stderr: Some(TextPipe::new(spawned.stderr, ring.clone(), stderr.clone())?),
             text: Some(TextPipe::new(spawned.text, ring.clone(), stdout.clone())?),
             end: End::None,
+            eof_told: false,
             ring,
             stdin: StdinQueue::new(spawned.stdin)?,
         })
+    }
+
+    /// A client that has attached itself: its wire, and nothing else of it.
+    ///
+    /// # Errors
+    /// The loop takes no more descriptors.
+    pub fn attached(
+        incarnation: Incarnation,
+        client: Client,
+        max_frame: usize,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            incarnation,
+            pid: None,
+            has_terminal: false,
+            wire: Some(Receiver::from_owned_fd(client.from)?),
+            framer: Framer::new(max_frame),
+            wire_open: false,
+            pending: false,
+            stderr: None,
+            text: None,
+            end: End::None,
+            eof_told: false,
+            ring: SharedRing::new(),
+            stdin: StdinQueue::new(Some(client.to))?,
+        })
+    }
+
+    /// Whether an attached client has closed its side, all it wrote has been
+    /// handed in, and nobody has been told of it.
+    pub fn is_at_eof(&self) -> bool {
+        let all_in = self.wire.is_none() && !self.pending;
+        self.pid.is_none() && all_in && !self.eof_told && matches!(self.end, End::None)
+    }
+
+    /// Lets go of an attached client: nothing more is read or said. Lines that
+    /// are here already are still taken, as of a process that has ended.
+    pub fn let_go(&mut self) {
+        self.end = End::Draining { left: 0 };
+        self.stdin.drop_all();
     }
 
     /// Reads the wire once, without waiting; false when there is nothing to

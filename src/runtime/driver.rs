@@ -15,6 +15,7 @@ use super::control::{self, Bound, Control};
 use super::environment::Template;
 use super::manager::Manager;
 use super::post::{self, PostOffice};
+use super::relay::Client;
 use super::rules::{self, Rereader};
 use super::sources;
 use crate::clock;
@@ -28,7 +29,7 @@ use crate::signals::Signals;
 use crate::store::open::Store;
 use crate::store::writer::{Report, Writer};
 use crate::supervisor::io::{
-    Boot, Effect, Incarnation, Input, Sample, SourceBatch, SpawnFailure, Verdict,
+    Boot, Effect, Incarnation, Input, Level, Sample, SourceBatch, SpawnFailure, Verdict,
 };
 use crate::supervisor::machine::Machine;
 use crate::systemd::Notifier;
@@ -55,18 +56,17 @@ pub struct Parts {
     pub signals: Signals,
     /// Waits for children.
     pub reaper: Reaper,
-    /// Starts them.
-    pub spawner: Spawner,
+    /// What a start begins.
+    pub agent: Agent,
     /// The operators' socket.
     pub control: Option<Bound>,
     /// The service manager.
     pub notifier: Notifier,
-    /// adrt's stdout.
-    pub stdout: Sink,
+    /// Where the agent's text goes: adrt's stdout, or its stderr where stdout
+    /// is the wire.
+    pub text: Sink,
     /// adrt's stderr.
     pub stderr: Sink,
-    /// What is started.
-    pub command: Template,
     /// Lines of `--events`.
     pub feed: Option<Feed>,
     /// The machine's sensors.
@@ -79,12 +79,38 @@ pub struct Parts {
     pub max_db: u64,
     /// Longest line of the wire.
     pub max_frame: usize,
-    /// Tell more.
-    pub verbose: bool,
+    /// The least that is told on stderr.
+    pub told_from: Level,
 }
 
-/// A spawn's outcome on its way from the spawning thread.
-type SpawnReport = (Incarnation, String, Result<Spawned, SpawnFailure>);
+/// What [`Effect::Spawn`] begins.
+pub enum Agent {
+    /// A process of this command.
+    Command {
+        /// Starts it.
+        spawner: Spawner,
+        /// What is started.
+        command: Template,
+    },
+    /// The wire with a client that is there already; away once it has begun.
+    Attached {
+        /// Its wire.
+        client: Option<Client>,
+        /// What it must show.
+        token: String,
+    },
+}
+
+/// What has begun.
+pub(super) enum Begun {
+    /// A process.
+    Spawned(Spawned),
+    /// The wire with a client.
+    Attached(Client),
+}
+
+/// How a start went, perhaps on its way from the spawning thread.
+type SpawnReport = (Incarnation, String, Result<Begun, SpawnFailure>);
 
 /// The loop.
 pub struct Driver {
@@ -96,14 +122,13 @@ pub struct Driver {
     /// Readable when a signal has come.
     pub(super) wake: Receiver,
     pub(super) reaper: Reaper,
-    pub(super) spawner: Spawner,
+    pub(super) agent: Agent,
     pub(super) spawned: mpsc::UnboundedReceiver<SpawnReport>,
     pub(super) spawn_sender: mpsc::UnboundedSender<SpawnReport>,
     pub(super) control: Option<Control>,
     pub(super) manager: Manager,
-    pub(super) stdout: Sink,
+    pub(super) text: Sink,
     pub(super) stderr: Sink,
-    pub(super) command: Template,
     pub(super) feed: Option<Feed>,
     pub(super) sensors: Option<Sensors>,
     pub(super) post_office: PostOffice,
@@ -112,7 +137,7 @@ pub struct Driver {
     pub(super) rereader: Rereader,
     pub(super) reread: mpsc::UnboundedReceiver<rules::Report>,
     pub(super) max_frame: usize,
-    pub(super) verbose: bool,
+    pub(super) told_from: Level,
     pub(super) child: Option<Child>,
     /// Ends of processes whose spawn has not been reported yet.
     pub(super) early_ends: Vec<Ended>,
@@ -169,14 +194,13 @@ impl Driver {
             wake: Receiver::from_owned_fd(parts.signals.as_fd().try_clone_to_owned()?)?,
             signals: parts.signals,
             reaper: parts.reaper,
-            spawner: parts.spawner,
+            agent: parts.agent,
             spawned,
             spawn_sender,
             control: parts.control.map(Control::serve).transpose()?,
             manager: Manager::new(parts.notifier),
-            stdout: parts.stdout,
+            text: parts.text,
             stderr: parts.stderr,
-            command: parts.command,
             feed: parts.feed,
             sensors: parts.sensors,
             post_office: PostOffice::new(parts.state_dir, parts.max_db, posted_sender),
@@ -185,7 +209,7 @@ impl Driver {
             rereader: Rereader::new(parts.rules, reread_sender),
             reread,
             max_frame: parts.max_frame,
-            verbose: parts.verbose,
+            told_from: parts.told_from,
             child: None,
             early_ends: Vec::new(),
             verdict: None,
@@ -206,8 +230,10 @@ impl Driver {
         }
         loop {
             self.take_lines();
-            self.finish_draining();
             self.write_stdin();
+            // After what may let go of a client: its end is nobody else's to report.
+            self.report_eof();
+            self.finish_draining();
             if let Some(verdict) = self.verdict.take() {
                 return verdict;
             }
@@ -258,7 +284,7 @@ impl Driver {
             () = sources::writable(stdin) => Event::StdinWritable,
             open = sources::text(stderr) => Event::Stderr { open },
             open = sources::text(text) => Event::Text { open },
-            () = self.stdout.room(), if waits_for_sink => Event::SinkHasRoom,
+            () = self.text.room(), if waits_for_sink => Event::SinkHasRoom,
             () = sources::after(timeout) => Event::Timeout,
             () = sources::tick(self.watchdog.as_mut()) => Event::Watchdog,
         }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::child::Child;
 use super::driver::Driver;
 use super::rules;
 use crate::output::Sink;
@@ -28,6 +29,7 @@ impl Driver {
                 }
                 Effect::CloseStdin { .. } => self.with_child(|child| child.stdin.close()),
                 Effect::Signal { incarnation, signal } => self.signal_child(incarnation, signal),
+                Effect::LetGo { .. } => self.with_child(Child::let_go),
                 Effect::Persist(unit) => self.command_store(Command::Persist(unit)),
                 Effect::Resume { epoch, reread } => {
                     self.command_store(Command::Resume { epoch, reread });
@@ -85,7 +87,7 @@ impl Driver {
     }
 
     pub(super) fn log(&self, level: Level, message: &str, from_agent: bool) {
-        if level > Level::Debug || self.verbose {
+        if level >= self.told_from {
             say(&self.stderr, message, from_agent);
         }
     }

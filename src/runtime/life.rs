@@ -1,12 +1,13 @@
 //! Processes that begin and end, and the signals that tell of it.
 
 use super::child::Child;
-use super::driver::Driver;
+use super::driver::{Agent, Begun, Driver};
 use crate::process::reap::Ended;
-use crate::process::spawn::Child as Spawned;
 use crate::process::terminal;
 use crate::signals::Signal;
-use crate::supervisor::io::{Exit, GroupSignal, Incarnation, Input, Request, SpawnFailure};
+use crate::supervisor::io::{
+    Exit, GroupSignal, Incarnation, Input, ProcessIdentity, Request, SpawnFailure,
+};
 
 impl Driver {
     pub(super) fn signalled(&mut self) {
@@ -32,6 +33,16 @@ impl Driver {
     }
 
     pub(super) fn spawn(&mut self, incarnation: Incarnation) {
+        let (spawner, command) = match &mut self.agent {
+            Agent::Command { spawner, command } => (spawner, command),
+            Agent::Attached { client, token } => {
+                let begun = client.take().map(Begun::Attached);
+                let gone = || SpawnFailure::System("the client was attached before".to_owned());
+                let report = (incarnation, token.clone(), begun.ok_or_else(gone));
+                let _loop_is_here = self.spawn_sender.send(report);
+                return;
+            }
+        };
         let token = match new_token() {
             Ok(token) => token,
             Err(error) => {
@@ -41,10 +52,10 @@ impl Driver {
                 return;
             }
         };
-        let command = self.command.command(incarnation, &token);
+        let command = command.command(incarnation, &token);
         let report = self.spawn_sender.clone();
-        self.spawner.spawn(command, move |outcome| {
-            let _loop_is_gone = report.send((incarnation, token, outcome));
+        spawner.spawn(command, move |outcome| {
+            let _loop_is_gone = report.send((incarnation, token, outcome.map(Begun::Spawned)));
         });
     }
 
@@ -52,12 +63,19 @@ impl Driver {
         &mut self,
         incarnation: Incarnation,
         token: String,
-        outcome: Result<Spawned, SpawnFailure>,
+        outcome: Result<Begun, SpawnFailure>,
     ) {
-        let made = outcome.and_then(|spawned| {
-            let process = spawned.process.clone();
-            let child =
-                Child::new(incarnation, spawned, self.max_frame, &self.stdout, &self.stderr);
+        let made = outcome.and_then(|begun| {
+            let (process, child) = match begun {
+                Begun::Spawned(spawned) => (
+                    spawned.process.clone(),
+                    Child::new(incarnation, spawned, self.max_frame, &self.text, &self.stderr),
+                ),
+                Begun::Attached(client) => (
+                    ProcessIdentity::attached(client.pid),
+                    Child::attached(incarnation, client, self.max_frame),
+                ),
+            };
             child.map(|child| (process, child)).map_err(|e| SpawnFailure::System(e.to_string()))
         });
         match made {
@@ -66,7 +84,7 @@ impl Driver {
                 let pid = child.pid;
                 self.child = Some(child);
                 self.handle(Input::Spawned { incarnation, process, token });
-                if let Some(place) = self.early_ends.iter().position(|e| e.pid == pid) {
+                if let Some(place) = self.early_ends.iter().position(|e| Some(e.pid) == pid) {
                     let ended = self.early_ends.swap_remove(place);
                     self.ended(ended);
                 }
@@ -75,14 +93,15 @@ impl Driver {
     }
 
     pub(super) fn signal_child(&mut self, incarnation: Incarnation, signal: GroupSignal) {
-        if let Some(child) = self.child.as_ref().filter(|c| c.incarnation == incarnation) {
+        let child = self.child.as_ref().filter(|child| child.incarnation == incarnation);
+        if let Some(pid) = child.and_then(|child| child.pid) {
             // It may have ended this moment; then wait's report is on its way.
-            let _ended = self.reaper.kill_group(child.pid, signal);
+            let _ended = self.reaper.kill_group(pid, signal);
         }
     }
 
     pub(super) fn ended(&mut self, ended: Ended) {
-        let Some(child) = self.child.as_mut().filter(|child| child.pid == ended.pid) else {
+        let Some(child) = self.child.as_mut().filter(|child| child.pid == Some(ended.pid)) else {
             self.early_ends.push(ended);
             return;
         };

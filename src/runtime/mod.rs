@@ -5,7 +5,8 @@
 //! [`Input`](crate::supervisor::io::Input), and carries out the effects. It
 //! never awaits while doing so: whatever can block has a thread of its own.
 //!
-//! - [`run`]: one `adrt run`, from the lock to the exit code.
+//! - [`run`]: one `adrt run`, from the lock to the exit code; [`attach`]: one
+//!   `adrt attach`, in the same loop; `relay`: the wire on adrt's own stdin and stdout.
 //! - `driver`: the loop; `effects`: what it does for the machine; `life`: processes
 //!   that begin and end; `wire`: their pipes.
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
@@ -19,6 +20,7 @@
 //!   the adrt that runs an agent.
 //! - [`foreground`]: one command, as a shell runs it.
 
+mod attach;
 mod child;
 mod control;
 mod driver;
@@ -31,12 +33,14 @@ pub mod offline;
 pub mod peer;
 mod post;
 mod python_client;
+mod relay;
 pub mod rules;
 mod run;
 mod sources;
 mod stdin_queue;
 mod wire;
 
+pub use attach::attach;
 pub use run::{RunError, run};
 
 pub use crate::feed::SourceError;

@@ -111,6 +111,7 @@ fn carry_out(
                 | Effect::Send { .. }
                 | Effect::CloseStdin { .. }
                 | Effect::Signal { .. }
+                | Effect::LetGo { .. }
                 | Effect::Post(_)
                 | Effect::Reload
                 | Effect::Exit(_) => {}
@@ -151,6 +152,7 @@ fn setup(home: &Home, max_db: u64, max_state: usize) -> Setup {
         max_inflight: machine::MAX_INFLIGHT_DEFAULT,
         max_db,
         by_hand: true,
+        attached: false,
         script: None,
         events: machine::EventPolicy::default(),
         on_crash_loop: machine::OnCrashLoop::default(),

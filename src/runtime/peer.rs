@@ -17,14 +17,31 @@ use serde_json::value::RawValue;
 use crate::json;
 use crate::protocol::reply;
 use crate::store::home::Home;
-use crate::store::lock::{self, Holder, HolderKind};
+use crate::store::lock::{self, Holder};
 
+/// How long an adrt that may be about to go is waited for.
+const GLANCE: Duration = Duration::from_secs(1);
 /// Largest state's text, and room for the frame around it.
 const ANSWER_MAX_BYTES: u64 = 1 << 30;
 
-/// The `adrt run` that holds the agent, if there is one.
+/// The `adrt run` or `adrt attach` that holds the agent, if there is one.
 pub fn running(home: &Home) -> Option<Holder> {
-    lock::holder(home).filter(|holder| holder.kind == HolderKind::Run)
+    lock::holder(home).filter(|holder| holder.kind.answers())
+}
+
+/// Whether the agent of that adrt is leaving it, or has left. One that has
+/// closed its socket does not answer any more.
+pub fn is_leaving(holder: &Holder) -> bool {
+    let Some(socket) = &holder.socket else { return false };
+    let Ok(line) = exchange(socket, &request("status", "{}"), GLANCE) else { return true };
+    let Ok(Ok(status)) = outcome(&line) else { return false };
+    let phase = serde_json::from_str::<Phase<'_>>(&status).map(|status| status.phase);
+    phase.is_ok_and(|phase| matches!(phase, "stopping" | "ended" | "closing"))
+}
+
+#[derive(Deserialize)]
+struct Phase<'a> {
+    phase: &'a str,
 }
 
 /// A request as one line. `params` is JSON text.

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::{self, Bound};
-use super::driver::{Driver, Parts};
+use super::driver::{Agent, Driver, Parts};
 use super::effects::say;
 use super::environment::Template;
-use super::{python_client, rules};
+use super::{peer, python_client, rules};
 use crate::clock;
 use crate::engines::decision;
 use crate::feed::{self, Feed, Source, SourceError};
@@ -41,8 +41,12 @@ use crate::typed::document::Fault;
 
 /// How long `run` waits for a command that holds the lock for a write.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
+/// How long an `adrt attach` may take to notice that its client has gone.
+const NOTICE_PATIENCE: Duration = Duration::from_millis(500);
+/// Between two looks at a holder that is about to go.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// How long the last output may take to be read at the end.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a run did not come to be.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub enum RunError {
         /// The one that was given.
         ours: PathBuf,
     },
+    /// Who wants to attach belongs to an incarnation whose adrt was killed.
+    LeftOver,
     /// Events can't be read from where they are to come from.
     Source(SourceError),
     /// The rules can't be read, or make no sense.
@@ -83,6 +89,9 @@ impl fmt::Display for RunError {
             Self::Open(e) => write!(f, "{e}"),
             Self::Source(e) => write!(f, "{e}"),
             Self::Rules(e) => write!(f, "{e}"),
+            Self::LeftOver => f.write_str(
+                "the program that started this is left over from a run whose adrt was killed",
+            ),
             Self::OtherScript { agent, theirs, ours } => write!(
                 f,
                 "the state of {agent:?} belongs to {}, not to {}",
@@ -96,7 +105,7 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
+pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
     move |source| RunError::System { what, source }
 }
 
@@ -105,17 +114,14 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// # Errors
 /// What kept the run from beginning; see [`RunError`].
 pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
-    let rules = settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Rules)?;
-    if let Some(source) = source(settings) {
-        feed::check(&source).map_err(RunError::Source)?;
-    }
-    let home = Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)?;
+    let rules = read_rules(settings)?;
+    let home = place(settings)?;
     if !home.exists()
         && let Some(verdict) = foresee(settings)
     {
         return Ok(verdict);
     }
-    let held = if settings.ephemeral { None } else { Some(hold(settings, &home)?) };
+    let held = hold(settings, &home, HolderKind::Run)?;
     // They have looked by the time the agent asks.
     let sensors = sensors(settings);
     let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
@@ -126,7 +132,22 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
         sweep::kill_orphan_group(orphan);
     }
     let (_lock, control) = held.unzip();
-    drive(parts(settings, &home, control, (store, boot), signals, sensors, rules)?)
+    let ends = ends(settings, &home, control.as_ref())?;
+    drive(parts(settings, control, (store, boot), signals, ends, Beside { sensors, rules })?)
+}
+
+/// The rules, before anything is made: a slip in them is not to leave an agent
+/// behind.
+pub(super) fn read_rules(settings: &Settings) -> Result<Option<Rules>, RunError> {
+    settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Rules)
+}
+
+/// Where the agent is, once it is known that its events can be read.
+pub(super) fn place(settings: &Settings) -> Result<Home, RunError> {
+    if let Some(source) = source(settings) {
+        feed::check(&source).map_err(RunError::Source)?;
+    }
+    Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)
 }
 
 /// A command that can't be executed, before anything is made for it: a slip of
@@ -141,70 +162,128 @@ fn foresee(settings: &Settings) -> Option<Verdict> {
     Some(Verdict { outcome: Outcome::ExecFailed(code), message })
 }
 
-/// Takes the lock, and binds the socket whose path it tells.
-fn hold(settings: &Settings, home: &Home) -> Result<(Lock, Bound), RunError> {
+/// Takes the lock, and binds the socket whose path it tells; neither for what
+/// is kept in memory only.
+pub(super) fn hold(
+    settings: &Settings,
+    home: &Home,
+    kind: HolderKind,
+) -> Result<Option<(Lock, Bound)>, RunError> {
+    if settings.ephemeral {
+        return Ok(None);
+    }
     home.create().map_err(RunError::Home)?;
-    let mut lock =
-        Lock::take_within(home, HolderKind::Run, None, COMMAND_PATIENCE).map_err(RunError::Lock)?;
+    let mut lock = take(home, kind).map_err(RunError::Lock)?;
     let socket = control::bind(&settings.runtime_dir, home).map_err(system("control socket"))?;
     lock.update_socket(Some(socket.path())).map_err(system("lock file"))?;
-    Ok((lock, socket))
+    Ok(Some((lock, socket)))
 }
 
-fn drive(parts: Parts) -> Result<Verdict, RunError> {
+/// Takes the lock. A command that writes is waited for, and so is an
+/// `adrt attach` whose client has gone: a client that is started again at once
+/// is not to be refused for the sake of the last writes of its predecessor.
+fn take(home: &Home, kind: HolderKind) -> Result<Lock, LockError> {
+    let begun = clock::mono();
+    loop {
+        let waited = clock::mono().since(begun);
+        let left = COMMAND_PATIENCE.saturating_sub(waited);
+        match Lock::take_within(home, kind, None, left) {
+            Err(LockError::Held(holder))
+                if !left.is_zero()
+                    && holder.kind == HolderKind::Attach
+                    && (waited < NOTICE_PATIENCE || peer::is_leaving(&holder)) =>
+            {
+                std::thread::sleep(LOOK_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+pub(super) fn drive(parts: Parts) -> Result<Verdict, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(system("event loop"))?;
-    let (stdout, stderr) = (parts.stdout.clone(), parts.stderr.clone());
+    let (text, stderr) = (parts.text.clone(), parts.stderr.clone());
     let verdict = runtime.block_on(async {
         let mut driver = Driver::new(parts).map_err(system("event loop"))?;
         let verdict = driver.run().await;
         driver.finish().await;
         Ok(verdict)
     })?;
-    stdout.close(FLUSH_PATIENCE);
+    text.close(FLUSH_PATIENCE);
     stderr.close(FLUSH_PATIENCE);
     Ok(verdict)
 }
 
-fn parts(
-    settings: &Settings,
-    home: &Home,
-    control: Option<Bound>,
-    (store, boot): (Store, Boot),
-    signals: Signals,
-    sensors: io::Result<Option<Sensors>>,
-    rules: Option<Rules>,
-) -> Result<Parts, RunError> {
+/// What depends on whose the agent's process is.
+pub(super) struct Ends {
+    pub agent: Agent,
+    pub reaper: Reaper,
+    pub notifier: Notifier,
+    /// Where the agent's text goes.
+    pub text: Sink,
+    pub stderr: Sink,
+}
+
+/// What decisions go by, beside what the agent says.
+pub(super) struct Beside {
+    /// The machine's sensors, if they can be read.
+    pub sensors: io::Result<Option<Sensors>>,
+    /// What the rules file says.
+    pub rules: Option<Rules>,
+}
+
+/// For a command that adrt starts.
+fn ends(settings: &Settings, home: &Home, control: Option<&Bound>) -> Result<Ends, RunError> {
     let stderr = Sink::stderr().map_err(system("output thread"))?;
-    let decisions =
-        rules.map_or_else(Default::default, |rules| first_rules(settings, rules, &stderr));
     let client = settings.python_client.then(|| python_client::install(settings, home));
     let client = client.transpose().unwrap_or_else(|e| {
         stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
         None
     });
+    let reaper = Reaper::new();
+    let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
+    let command = Template::new(settings, control.map(Bound::path), client);
+    Ok(Ends {
+        agent: Agent::Command { spawner, command },
+        reaper,
+        notifier: Notifier::from_env().map_err(system("service manager"))?,
+        text: Sink::stdout().map_err(system("output thread"))?,
+        stderr,
+    })
+}
+
+pub(super) fn parts(
+    settings: &Settings,
+    control: Option<Bound>,
+    (store, boot): (Store, Boot),
+    signals: Signals,
+    ends: Ends,
+    beside: Beside,
+) -> Result<Parts, RunError> {
+    let Ends { agent, reaper, notifier, text, stderr } = ends;
+    let Beside { sensors, rules } = beside;
+    let decisions =
+        rules.map_or_else(Default::default, |rules| first_rules(settings, rules, &stderr));
     // An agent that is not told of the machine runs all the same.
     let sensors = sensors.unwrap_or_else(|e| {
         stderr.line(&format!("adrt: the machine's sensors are not read: {e}"));
         None
     });
     let feed = feed(settings, &boot, &stderr).map_err(system("thread for events"))?;
-    let reaper = Reaper::new();
-    let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
     Ok(Parts {
         machine: Machine::new(setup(settings, decisions)?, &boot, clock::now()),
         boot,
         store,
         signals,
         reaper,
-        spawner,
-        notifier: Notifier::from_env().map_err(system("service manager"))?,
-        stdout: Sink::stdout().map_err(system("output thread"))?,
+        agent,
+        notifier,
+        text,
         stderr,
-        command: Template::new(settings, control.as_ref().map(Bound::path), client),
         control,
         feed,
         sensors,
@@ -212,8 +291,18 @@ fn parts(
         state_dir: settings.state_dir.clone(),
         max_db: settings.max_db,
         max_frame: settings.max_frame,
-        verbose: settings.verbose,
+        told_from: told_from(settings),
     })
+}
+
+/// The least that is told on stderr. An attached client has a terminal of its
+/// own, or one that it shares with adrt: there adrt only speaks up.
+fn told_from(settings: &Settings) -> Level {
+    match &settings.attached {
+        _ if settings.verbose => Level::Debug,
+        Some(_) => Level::Warning,
+        None => Level::Info,
+    }
 }
 
 fn source(settings: &Settings) -> Option<Source> {
@@ -229,9 +318,9 @@ fn feed(settings: &Settings, boot: &Boot, stderr: &Sink) -> io::Result<Option<Fe
     let Some(source) = source(settings) else { return Ok(None) };
     let position = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
     let position = position.map(|(_, position)| position.clone());
-    let (stderr, verbose) = (stderr.clone(), settings.verbose);
+    let (stderr, told_from) = (stderr.clone(), told_from(settings));
     let log = move |level, message: &str| {
-        if level > Level::Debug || verbose {
+        if level >= told_from {
             say(&stderr, message, false);
         }
     };
@@ -239,7 +328,7 @@ fn feed(settings: &Settings, boot: &Boot, stderr: &Sink) -> io::Result<Option<Fe
 }
 
 /// Looks at the machine from now on, if it is to be looked at.
-fn sensors(settings: &Settings) -> io::Result<Option<Sensors>> {
+pub(super) fn sensors(settings: &Settings) -> io::Result<Option<Sensors>> {
     let Some(every) = settings.sensors_every else { return Ok(None) };
     // What is kept in memory fills no disk.
     let disk = (!settings.ephemeral).then(|| settings.state_dir.join(&settings.agent));
@@ -280,6 +369,7 @@ fn setup(settings: &Settings, decisions: Arc<decision::Policy>) -> Result<Setup,
         max_inflight: settings.max_inflight,
         max_db: settings.max_db,
         by_hand: io::stdin().is_terminal(),
+        attached: settings.attached.is_some(),
         script: settings.script.as_ref().map(|path| path.display().to_string()),
         events: event_policy(settings),
         on_crash_loop: match settings.on_crash_loop {
@@ -322,7 +412,7 @@ fn event_policy(settings: &Settings) -> EventPolicy {
     }
 }
 
-fn options(settings: &Settings) -> Options {
+pub(super) fn options(settings: &Settings) -> Options {
     Options {
         max_db: settings.max_db,
         on_damage: match settings.on_damage {

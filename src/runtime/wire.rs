@@ -18,8 +18,8 @@ impl Driver {
     }
 
     pub(super) fn put_out(&self, text: &[u8]) {
-        if !self.stdout.try_copy(text) {
-            self.stdout.copy_left_over(text);
+        if !self.text.try_copy(text) {
+            self.text.copy_left_over(text);
         }
     }
 
@@ -27,7 +27,7 @@ impl Driver {
     /// so a reader of ours that is slow holds it up.
     pub(super) fn text_must_wait(&self) -> bool {
         let is_text = |child: &Child| matches!(child.end, End::None) && !child.wire_open;
-        self.child.as_ref().is_some_and(is_text) && !self.stdout.has_room()
+        self.child.as_ref().is_some_and(is_text) && !self.text.has_room()
     }
 
     pub(super) fn read_wire(&mut self) {
@@ -78,6 +78,14 @@ impl Driver {
         });
     }
 
+    /// An attached client's end of file, once all before it has been taken.
+    pub(super) fn report_eof(&mut self) {
+        let Some(child) = self.child.as_mut().filter(|child| child.is_at_eof()) else { return };
+        child.eof_told = true;
+        let incarnation = child.incarnation;
+        self.handle(Input::Eof { incarnation });
+    }
+
     /// After its end: reads what is left, then reports that this was all.
     pub(super) fn finish_draining(&mut self) {
         loop {
@@ -86,8 +94,12 @@ impl Driver {
                 return;
             }
             if child.pending {
-                // The machine takes no lines now; it goes on after a commit.
-                return;
+                if !self.machine.wants_line() {
+                    // It goes on after a commit.
+                    return;
+                }
+                self.take_lines();
+                continue;
             }
             if !child.read_wire() {
                 break;

@@ -60,6 +60,8 @@ pub struct Holder {
 pub enum HolderKind {
     /// `adrt run`: for long, with a control socket.
     Run,
+    /// `adrt attach`: likewise.
+    Attach,
     /// A command that writes while no agent runs: for a moment.
     Command,
 }
@@ -68,7 +70,16 @@ impl HolderKind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Run => "run",
+            Self::Attach => "attach",
             Self::Command => "command",
+        }
+    }
+
+    /// Whether it holds the agent for long, and answers on a control socket.
+    pub const fn answers(self) -> bool {
+        match self {
+            Self::Run | Self::Attach => true,
+            Self::Command => false,
         }
     }
 }
@@ -95,6 +106,13 @@ impl std::fmt::Display for LockError {
             Self::Held(holder) => match holder.kind {
                 HolderKind::Run => {
                     write!(f, "adrt run (process {}) supervises this agent already", holder.pid)
+                }
+                HolderKind::Attach => {
+                    write!(
+                        f,
+                        "adrt attach (process {}) holds this agent for its client",
+                        holder.pid
+                    )
                 }
                 HolderKind::Command => {
                     write!(f, "an adrt command (process {}) is writing", holder.pid)
@@ -257,6 +275,7 @@ fn parse(content: &[u8]) -> Option<Holder> {
     let (pid, kind) = first.split_once(' ')?;
     let kind = match kind {
         "run" => HolderKind::Run,
+        "attach" => HolderKind::Attach,
         "command" => HolderKind::Command,
         _ => return None,
     };

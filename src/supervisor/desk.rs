@@ -85,7 +85,7 @@ impl Machine {
     /// nothing.
     fn credit(&self) -> Option<usize> {
         let live = self.live.as_ref().filter(|_| matches!(self.phase, Phase::Running))?;
-        let takes = live.leaving.is_none() && !live.finished && live.outbox.has_room();
+        let takes = live.stays() && !live.finished && live.outbox.has_room();
         let subscription = live.subscription.as_ref()?;
         (takes && live.outbox.is_open() && self.trouble.is_none()).then_some(subscription.credit)
     }
@@ -132,7 +132,7 @@ impl Machine {
     /// `event.next`: one event to whoever asks, bound to the live incarnation.
     pub(super) fn event_next(&mut self, wait: Duration) -> Result<Applied, WireError> {
         let alive = matches!(self.phase, Phase::Running);
-        let Some(incarnation) = self.live.as_ref().filter(|l| alive && l.leaving.is_none()) else {
+        let Some(incarnation) = self.live.as_ref().filter(|l| alive && l.stays()) else {
             return Err(WireError::invalid_params(
                 "no agent runs that an event could be handed out to",
             ));

@@ -207,6 +207,9 @@ impl Machine {
                 self.stop(&format!("adrt stop (uid {uid})"));
             }
             Ok(Request::Restart) => {
+                if let Some(error) = self.refuses_restart() {
+                    return self.answer_body(&origin, Body::Error(error), &[]);
+                }
                 self.answer_operator(origin);
                 self.restart();
             }
@@ -218,6 +221,13 @@ impl Machine {
                 self.answer_operator(origin);
                 self.reload();
             }
+            Ok(Request::CheckpointRestore(restore)) => match self.refuses_restore() {
+                Some(error) => self.answer_body(&origin, Body::Error(error), &[]),
+                None => {
+                    let work = Work::Request(Request::CheckpointRestore(restore));
+                    self.queue.push(origin, work);
+                }
+            },
             Ok(Request::Status) => {
                 let status = self.status_json();
                 let text = super::outbox::Text::Plain(status);
@@ -252,6 +262,7 @@ impl Machine {
     pub(super) fn sent(&mut self, incarnation: Incarnation, bytes: usize) {
         if let Some(live) = self.live.as_mut().filter(|live| live.incarnation == incarnation) {
             live.outbox.sent(bytes);
+            self.still_reads();
         }
     }
 

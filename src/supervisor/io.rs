@@ -93,6 +93,12 @@ pub enum Input<'a> {
         /// The kernel's counters say it was killed for memory.
         oom: bool,
     },
+    /// An attached client has closed its side of the wire, and all it wrote
+    /// has been handed in. It may still read.
+    Eof {
+        /// Whose.
+        incarnation: Incarnation,
+    },
     /// All it ever wrote has been handed in; its pipes are closed.
     Drained {
         /// Whose.
@@ -195,7 +201,8 @@ pub enum SpawnFailure {
 /// Something to do.
 #[derive(Debug, Clone)]
 pub enum Effect {
-    /// Start the agent.
+    /// Start the agent; where a client has attached itself, begin the wire
+    /// with it.
     Spawn {
         /// As this incarnation.
         incarnation: Incarnation,
@@ -225,6 +232,12 @@ pub enum Effect {
         incarnation: Incarnation,
         /// How.
         signal: GroupSignal,
+    },
+    /// Let go of an attached client: close the wire, read no further. To be
+    /// answered by [`Input::Drained`]. Nobody is signalled.
+    LetGo {
+        /// Of whom.
+        incarnation: Incarnation,
     },
     /// Write a unit.
     Persist(Unit),

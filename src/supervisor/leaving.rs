@@ -5,9 +5,13 @@
 //! SIGTERM, then SIGCONT, go to its group; at T SIGKILL. One that doesn't
 //! speak, or has closed its stdin, gets SIGTERM at 0. A second request kills
 //! at once.
+//!
+//! An attached client goes the same way, but nobody signals it: at T/2 only
+//! the wire to it closes, and instead of SIGKILL adrt lets go of it.
 
 use std::time::Duration;
 
+use super::attached;
 use super::cause::StartReason;
 use super::io::{Effect, GroupSignal, Level, Outcome};
 use super::machine::{Machine, Phase, Wire};
@@ -94,7 +98,9 @@ impl Machine {
                 self.close(Outcome::Stopped, "stopped during a delay".into(), String::new());
             }
             Phase::Running if at_once => {
-                self.log(Level::Warning, "asked a second time to stop: killing the agent");
+                let then =
+                    if self.setup.attached { attached::LETTING_GO } else { "killing the agent" };
+                self.log(Level::Warning, format!("asked a second time to stop: {then}"));
                 self.begin_leaving(Why::Stop);
                 self.kill();
             }
@@ -158,7 +164,7 @@ impl Machine {
             leaving.why = leaving.why.max(why);
             return;
         }
-        if why == Why::Hang {
+        if why == Why::Hang && !self.setup.attached {
             // It does not listen; SIGABRT leaves a trace of where it was.
             let kill_at = now + timeout.min(HANG_GRACE);
             live.leaving = Some(Leaving { why, stage: Stage::Terminated, kill_at });
@@ -177,6 +183,9 @@ impl Machine {
             let params = format!("{{\"reason\":\"{}\",\"deadline_ms\":{deadline}}}", why.reason());
             live.outbox.line(reply::notification_line("shutdown", &params));
             self.pump_outbox();
+        } else if self.setup.attached {
+            // It can't be told, and there is nothing else to be done to it.
+            self.kill();
         } else {
             self.terminate();
         }
@@ -195,7 +204,11 @@ impl Machine {
             && leaving.stage != Stage::Killed
         {
             leaving.stage = Stage::Killed;
-            self.signal_group(GroupSignal::Kill);
+            if self.setup.attached {
+                self.let_go();
+            } else {
+                self.signal_group(GroupSignal::Kill);
+            }
         }
     }
 
@@ -218,7 +231,8 @@ impl Machine {
                 self.terminate();
             }
             Stage::Terminated => {
-                self.log(Level::Warning, "the agent did not end in time: killing it");
+                let then = if self.setup.attached { attached::LETTING_GO } else { "killing it" };
+                self.log(Level::Warning, format!("the agent did not end in time: {then}"));
                 self.kill();
             }
             Stage::Killed => {}

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::attached;
 use super::cause::{DownSince, StartCause, StartReason};
 use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
 use super::io::{
@@ -85,6 +86,7 @@ impl Machine {
             outbox: Outbox::default(),
             leaving: None,
             finished: false,
+            eof: None,
             said: None,
             subscription: None,
             subscribed: None,
@@ -153,12 +155,15 @@ impl Machine {
         let Some(live) = self.live.take() else { return };
         let why = live.leaving.as_ref().map(|leaving| leaving.why);
         let class = classify(exit, oom, why, live.finished);
+        // How an attached client ends, wait does not tell.
+        let attached = self.setup.attached;
+        let summary = if attached { attached::summary(&live, class) } else { summary(exit, class) };
         self.settle_when_restored(Settled {
             incarnation,
             class,
-            exit: Some(exit),
+            exit: (!attached).then_some(exit),
             uptime: self.now.mono.since(live.started),
-            summary: summary(exit, class),
+            summary,
             output,
             why,
             exec_code: None,
@@ -269,6 +274,9 @@ impl Machine {
         if let Some(code) = settled.exec_code {
             let why = String::new();
             return Next::End { outcome: Outcome::ExecFailed(code), why };
+        }
+        if self.setup.attached {
+            return attached::after(settled);
         }
         match settled.why {
             Some(Why::Operator | Why::Restore) => {
@@ -384,12 +392,17 @@ impl Machine {
     }
 
     /// The end of an incarnation that nobody saw: adrt itself had died.
-    pub(super) fn record_lost(&mut self, incarnation: Incarnation) {
+    pub(super) fn record_lost(&mut self, incarnation: Incarnation, process: &ProcessIdentity) {
+        let summary = if process.is_attached() {
+            "was attached when adrt itself ended"
+        } else {
+            "ended along with adrt itself"
+        };
         let end = IncarnationEnd {
             incarnation,
             class: ExitClass::Lost,
             exit: None,
-            summary: "ended along with adrt itself".into(),
+            summary: summary.into(),
             uptime: Duration::ZERO,
             version: 0,
             output: Vec::new(),

@@ -20,6 +20,9 @@
 //! - The state is restored while the first process starts, so every phase can
 //!   come before the book is there: requests then wait in the queue.
 //!
+//! An attached client ([`super::attached`]) goes through the same phases once:
+//! its *Running* ends when adrt lets go of it, and no start follows.
+//!
 //! *Detached* stands beside all this: the machine without an agent, with
 //! which the command line applies an operator's request under the lock when
 //! no `adrt run` holds it. It is the same transition function.
@@ -104,6 +107,9 @@ pub(super) struct Live {
     pub leaving: Option<Leaving>,
     /// It said `run.finish`.
     pub finished: bool,
+    /// An attached client has closed its side of the wire: until when the last
+    /// answers may take to leave.
+    pub eof: Option<Mono>,
     /// What it last said of itself.
     pub said: Option<String>,
     /// What events it wants.
@@ -187,7 +193,7 @@ impl Machine {
     /// A run over an agent. [`Machine::start`] begins it.
     pub fn new(setup: Setup, boot: &Boot, now: Now) -> Self {
         let mut restarts = Restarts::new(setup.policy.clone(), boot.restart);
-        if setup.by_hand {
+        if setup.by_hand || setup.attached {
             restarts.set_delay_left(None);
         }
         Self {
@@ -232,8 +238,8 @@ impl Machine {
     /// Begins the run: the first start, now or after what is left of a delay.
     pub fn start(&mut self, now: Now, boot: &Boot, effects: &mut Vec<Effect>) {
         self.enter(now, effects);
-        if boot.orphan.is_some() {
-            self.record_lost(boot.last_incarnation);
+        if let Some(process) = &boot.orphan {
+            self.record_lost(boot.last_incarnation, process);
         }
         if let Some(script) = self.setup.script.clone() {
             self.write_own(Own::Meta { name: "script", value: script });
@@ -265,6 +271,7 @@ impl Machine {
             Input::Sent { incarnation, bytes } => self.sent(incarnation, bytes),
             Input::SendFailed { incarnation } => self.send_failed(incarnation),
             Input::Exited { incarnation, exit, oom } => self.exited(incarnation, exit, oom),
+            Input::Eof { incarnation } => self.eof(incarnation),
             Input::Drained { incarnation, output } => self.drained(incarnation, output),
             Input::Committed(committed) => self.committed(committed),
             Input::StoreFailed(failure) => self.store_failed(failure),
@@ -299,7 +306,7 @@ impl Machine {
         let probe = self.trouble.as_ref().filter(|_| self.book.is_some()).map(|t| t.probe_at);
         let checkpoint = self.book.as_ref().filter(|_| self.may_take_checkpoint());
         let checkpoint = checkpoint.and_then(Book::checkpoint_deadline);
-        let own = [self.progress_at(), self.desk_timeout()];
+        let own = [self.progress_at(), self.desk_timeout(), self.eof_deadline()];
         [phase, ready, probe, checkpoint].into_iter().chain(own).flatten().min()
     }
 
@@ -344,6 +351,7 @@ impl Machine {
         self.pump();
         self.tend_desk();
         self.take_due_checkpoint();
+        self.let_go_if_answered();
         self.close_if_done();
     }
 
@@ -467,8 +475,9 @@ impl Machine {
         }
     }
 
+    /// An attached client is nobody's to signal.
     pub(super) fn signal_group(&mut self, signal: GroupSignal) {
-        if let Some(live) = &self.live {
+        if let Some(live) = self.live.as_ref().filter(|_| !self.setup.attached) {
             self.out.push(Effect::Signal { incarnation: live.incarnation, signal });
         }
     }

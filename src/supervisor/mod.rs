@@ -10,7 +10,8 @@
 //! - [`machine`]: the phases of a run, and the dispatch; [`setup`]: what it is told before.
 //! - [`lifecycle`]: from spawn to the end of an incarnation and what follows;
 //!   [`cause`]: why it starts; [`closing`]: the end of the run.
-//! - [`leaving`]: how a live agent is made to end.
+//! - [`leaving`]: how a live agent is made to end; [`attached`]: one that adrt
+//!   did not start.
 //! - [`age`]: adrt's own count of time.
 //! - [`restart`]: whether and when to start again.
 //! - [`intake`]: lines from the agent and the operator, into the queue.
@@ -39,6 +40,7 @@ mod age;
 mod agenda;
 mod answers;
 mod apply;
+mod attached;
 mod book;
 mod cause;
 mod closing;

@@ -169,6 +169,11 @@ impl Outbox {
         !self.closed
     }
 
+    /// Whether all of it has left.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.handed == 0
+    }
+
     /// Whether more requests may be taken.
     pub fn has_room(&self) -> bool {
         self.waiting.is_empty() && self.handed < HANDED_BOUND

@@ -344,6 +344,13 @@ impl Queue {
         self.bytes
     }
 
+    /// Whether an incarnation's requests are in here.
+    pub fn has_of(&self, incarnation: Incarnation) -> bool {
+        let flight = self.flight.iter().map(|f| &f.origin);
+        let mut all = flight.chain(self.waiting.iter().map(|w| &w.origin));
+        all.any(|o| matches!(o, Origin::Agent { incarnation: of, .. } if *of == incarnation))
+    }
+
     /// What there is to do or being done, in order.
     pub fn works(&self) -> impl Iterator<Item = &Work> {
         self.flight.iter().map(|f| &f.work).chain(self.waiting.iter().map(|w| &w.work))

@@ -54,6 +54,9 @@ pub struct Setup {
     pub max_db: u64,
     /// Started by a person's hand: no delay is waited out.
     pub by_hand: bool,
+    /// The agent is a client that started adrt, not the other way round: it
+    /// is never signalled and never started again (`adrt attach`).
+    pub attached: bool,
     /// What the name was derived from, kept to recognise another script.
     pub script: Option<String>,
     /// How events are handed out and given up.

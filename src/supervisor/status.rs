@@ -25,7 +25,8 @@ impl Machine {
         put("unstable", json!(self.restarts.is_unstable(self.age())));
         put("ready", json!(self.ready == Readiness::Told));
         let live = self.live.as_ref();
-        put("pid", json!(live.map(|l| l.process.pid)));
+        // A client in another namespace of processes has no number here.
+        put("pid", json!(live.map(|l| l.process.pid).filter(|pid| *pid > 0)));
         put("uptime_ms", json!(live.map(|l| millis(self.now.mono.since(l.started)))));
         put("status_text", json!(live.and_then(|l| l.said.as_deref())));
         put("next_retry_ms", json!(self.next_retry_ms()));
@@ -71,7 +72,8 @@ impl Machine {
             Phase::Waiting(_) => "backoff",
             Phase::Starting => "starting",
             Phase::Running => match &self.live {
-                Some(live) if live.leaving.is_some() => "stopping",
+                Some(live) if !live.stays() => "stopping",
+                Some(_) if self.setup.attached => "attached",
                 Some(_) | None => "running",
             },
             Phase::Draining { .. } | Phase::Settling(_) => "ended",

@@ -48,6 +48,7 @@ pub fn setup() -> Setup {
         max_inflight: 1024,
         max_db: 1 << 30,
         by_hand: false,
+        attached: false,
         script: None,
         events: EventPolicy::default(),
         on_crash_loop: OnCrashLoop::default(),
@@ -151,6 +152,7 @@ impl Bed {
                 | Effect::Send { .. }
                 | Effect::CloseStdin { .. }
                 | Effect::Signal { .. }
+                | Effect::LetGo { .. }
                 | Effect::Post(_)
                 | Effect::Reload
                 | Effect::Reply { .. }

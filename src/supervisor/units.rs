@@ -265,6 +265,24 @@ pub struct ProcessIdentity {
     pub boot_id: String,
 }
 
+/// Stands for the boot of a client that adrt did not start. No kernel names a
+/// boot so, and without its session and start time it matches no process.
+const NO_BOOT: &str = "attached";
+
+impl ProcessIdentity {
+    /// Of a client that attached itself. Its number is kept to be shown;
+    /// nothing else of it is, so that no later run can take it, or whoever has
+    /// its number then, for something that adrt left behind and may kill.
+    pub fn attached(pid: i32) -> Self {
+        Self { pid, session: 0, start_ticks: 0, boot_id: NO_BOOT.to_owned() }
+    }
+
+    /// Whether it is of such a client: never to be signalled.
+    pub fn is_attached(&self) -> bool {
+        self.boot_id == NO_BOOT
+    }
+}
+
 /// The ledger's row of an ended incarnation.
 #[derive(Debug, Clone)]
 pub struct IncarnationEnd {

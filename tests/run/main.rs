@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attach;
 mod disk;
 mod endurance;
 mod kills;

@@ -63,8 +63,12 @@ pub struct Process {
     said_finish: bool,
     /// How it ended.
     pub exit: Option<(Exit, bool)>,
-    /// The machine knows.
+    /// The machine knows; of an attached one, that it says nothing more.
     pub told_exit: bool,
+    /// It started adrt: what it does is seen on the wire alone.
+    pub attached: bool,
+    /// It has been let go of.
+    pub let_go: bool,
     asked: bool,
     terminated: bool,
 }
@@ -97,6 +101,8 @@ impl Process {
             said_finish: false,
             exit: None,
             told_exit: false,
+            attached: false,
+            let_go: false,
             asked: false,
             terminated: false,
         }
@@ -104,6 +110,11 @@ impl Process {
 
     pub fn is_alive(&self) -> bool {
         self.exit.is_none()
+    }
+
+    /// Whether what it is told can be seen to arrive, or not to.
+    pub fn is_there(&self) -> bool {
+        self.is_alive() || (self.attached && !self.let_go)
     }
 
     /// It does something. Returns bytes it read.
@@ -243,7 +254,12 @@ impl Process {
 
     fn die(&mut self, exit: Exit, oom: bool, rng: &mut Rng) {
         self.exit = Some((exit, oom));
-        self.unread = 0;
+        if self.attached {
+            // It may only have closed the one side, and read on.
+            self.stdin_closed |= !matches!(exit, Exit::Code(0));
+        } else {
+            self.unread = 0;
+        }
         if rng.u8(0..4) == 0 && !self.said_finish {
             // It died in the middle of writing.
             self.pipe.truncate(rng.usize(0..=self.pipe.len()));

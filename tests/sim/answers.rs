@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::durable::Durable;
 use super::errands::Errand;
 use super::hands::HandOuts;
+use super::lessons::Of;
 use super::request::{Request, Step, What, Write};
+use super::rulings;
 
 /// What was told so far.
 #[derive(Default)]
@@ -20,6 +22,8 @@ pub struct Told {
     pub version: u64,
     /// Events, to whomever.
     pub hand_outs: HandOuts,
+    /// Of decisions, to whomever.
+    pub rulings: rulings::Told,
     /// In this run the disk has refused something.
     pub disk_refused: bool,
     /// The code of the last refusal, if the last answer was one.
@@ -46,7 +50,7 @@ pub fn check(
     let version = match &request.what {
         What::Initialize { omit, .. } => Some(greeting(result, *omit, durable, told.disk_refused)),
         What::Get { path } => Some(read(result, path.as_deref(), durable)),
-        What::Write(write) => written(result, write, durable),
+        What::Write(write) => written(result, write, durable, &mut told.rulings),
         What::Restore { which, if_version, .. } => {
             Some(restored(result, which, *if_version, durable))
         }
@@ -70,7 +74,11 @@ pub fn check(
             }
             None
         }
-        What::Look => None,
+        What::Look | What::Analyze => None,
+        What::Calculate => {
+            told.rulings.calculated(result);
+            None
+        }
         What::Plain | What::Subscribe { .. } => {
             assert_eq!(result, &serde_json::json!({}));
             None
@@ -131,20 +139,28 @@ fn read(result: &Value, path: Option<&str>, durable: &Durable) -> u64 {
     version
 }
 
-fn written(result: &Value, write: &Write, durable: &Durable) -> Option<u64> {
+fn written(
+    result: &Value,
+    write: &Write,
+    durable: &Durable,
+    told: &mut rulings::Told,
+) -> Option<u64> {
     let results: Vec<&Value> = if write.is_tx {
         result["results"].as_array().unwrap().iter().collect()
     } else {
         vec![result]
     };
     assert_eq!(results.len(), write.steps.len());
+    let is_alone = !write.is_tx && write.key.is_none();
     let mut version = None;
     for (step, result) in write.steps.iter().zip(results) {
         let v = match step {
-            Step::Errand { what, .. } => match errand_done(what, result, durable) {
-                Some(v) => v,
-                None => continue,
-            },
+            Step::Errand { what, params, .. } => {
+                match errand_done(what, params, result, durable, told, is_alone) {
+                    Some(v) => v,
+                    None => continue,
+                }
+            }
             Step::Patch { .. } | Step::Checkpoint { .. } => result["version"].as_u64().unwrap(),
         };
         assert!(version.is_none_or(|before| before == v || write.is_tx));
@@ -211,12 +227,25 @@ fn check_error(request: &Request, error: &Value, durable: &Durable, floor: u64) 
     let writes = matches!(request.method, "state.set" | "state.patch" | "checkpoint.create" | "tx");
     match (&request.what, code) {
         (What::Refused(expected), code) if *expected == code => {}
+        // Of one that is attached.
+        (What::Restore { .. }, 1006) => {}
+        (What::Plain, 1006) if request.method == "restart" => {}
         // A disk that is known to refuse says so first.
         (What::Refused(-32602), 1501) if writes => {}
         (What::Write(write), 1101) => conflict(write.if_version, data),
         (What::Restore { if_version, .. }, 1101) => conflict(*if_version, data),
         (What::Write(write), 1102) => failed_somewhere(write, durable, floor),
         (What::Write(write), code) if refuses(write, code) => {}
+        (What::Write(write), -32602) if write.steps.iter().any(may_be_wrong) => {
+            let place = data["index"].as_u64().unwrap_or(0);
+            // Within a tx it may be for what stands before it.
+            if !write.is_tx
+                && data["kind"] != "key_reused"
+                && let Some(Step::Errand { what, .. }) = write.steps.get(place as usize)
+            {
+                rulings::refused(what, data, durable);
+            }
+        }
         (What::Next, -32602 | 1501 | 1502) | (What::Look, 1501 | 1502) => {}
         (What::Get { path: Some(path) }, -32602) => {
             let mut seen = durable.history.from(floor);
@@ -250,10 +279,20 @@ fn refuses(write: &Write, code: i64) -> bool {
     write.steps.iter().any(|step| {
         let Step::Errand { method, what, .. } = step else { return false };
         match code {
-            1201 => !matches!(what, Errand::Emit { .. } | Errand::Post | Errand::Other),
+            1201 => matches!(
+                what,
+                Errand::Ack { .. }
+                    | Errand::Release { .. }
+                    | Errand::Extend { .. }
+                    | Errand::Begin(_)
+                    | Errand::Complete(_)
+                    | Errand::ProcessHeld { .. }
+            ),
             1202 => method.starts_with("event.") || method.starts_with("step."),
             1203 => matches!(what, Errand::Post),
-            1204 => matches!(what, Errand::Emit { .. } | Errand::Ack { .. }),
+            1204 => {
+                matches!(what, Errand::Emit { .. } | Errand::Ack { .. } | Errand::Process { .. })
+            }
             1301 | 1302 => matches!(what, Errand::Begin(_)),
             -32602 => matches!(what, Errand::Release { .. } | Errand::Other),
             _ => false,
@@ -261,9 +300,28 @@ fn refuses(write: &Write, code: i64) -> bool {
     })
 }
 
+/// Whether its params may be wrong, as the script makes them up.
+fn may_be_wrong(step: &Step) -> bool {
+    let Step::Errand { what, .. } = step else { return false };
+    matches!(
+        what,
+        Errand::Process { .. }
+            | Errand::ProcessHeld { .. }
+            | Errand::Outcome(_)
+            | Errand::ReviewOf { .. }
+    )
+}
+
 /// An errand is told to be done when it is on the disk. Gives the version, if
 /// it tells one.
-fn errand_done(what: &Errand, result: &Value, durable: &Durable) -> Option<u64> {
+fn errand_done(
+    what: &Errand,
+    params: &str,
+    result: &Value,
+    durable: &Durable,
+    told: &mut rulings::Told,
+    is_alone: bool,
+) -> Option<u64> {
     let work = &durable.work;
     match what {
         Errand::Emit { mark, id } => {
@@ -282,6 +340,29 @@ fn errand_done(what: &Errand, result: &Value, durable: &Durable) -> Option<u64> 
             result["version"].as_u64()
         }
         Errand::Complete(_) => result["version"].as_u64(),
+        Errand::Process { mark, id } => {
+            let seq = result["seq"].as_u64().unwrap();
+            let there = marked(*mark, durable) == Some(seq) || work.dropped.contains(&seq);
+            assert!(there || id.is_some() || durable.forgot_key, "event {seq} is not there");
+            told.processed(result, durable, is_alone && id.is_none())
+        }
+        Errand::ProcessHeld { seq } => {
+            assert_eq!(result["seq"], *seq);
+            told.processed(result, durable, false)
+        }
+        Errand::Decide { confidence } => {
+            rulings::decided(result, durable);
+            assert_eq!(result["metadata"]["confidence"].as_f64(), Some(*confidence));
+            None
+        }
+        Errand::Outcome(outcome) => {
+            rulings::taught(outcome, durable);
+            None
+        }
+        Errand::ReviewOf { decision } => {
+            rulings::asked_about(*decision, params, result, durable);
+            None
+        }
         Errand::Post
         | Errand::Release { .. }
         | Errand::Extend { .. }
@@ -330,8 +411,16 @@ fn not_applied(write: &Write, durable: &Durable) {
             Step::Patch { text, .. } => {
                 assert_eq!(durable.history.patch(text), None, "it was applied all the same");
             }
-            Step::Errand { what: Errand::Emit { mark, .. }, .. } => {
+            Step::Errand {
+                what: Errand::Emit { mark, .. } | Errand::Process { mark, .. }, ..
+            } => {
                 assert_eq!(marked(*mark, durable), None, "it was applied all the same");
+            }
+            Step::Errand { what: Errand::Outcome(outcome), .. }
+                if matches!(outcome.of, Of::Stated { .. }) =>
+            {
+                let lessons = &durable.work.decisions.lessons;
+                assert!(!lessons.has_taught(outcome), "it has taught all the same");
             }
             Step::Errand { .. } | Step::Checkpoint { .. } => {}
         }

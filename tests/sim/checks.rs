@@ -1,11 +1,11 @@
 //! What must hold after every transition, whatever the world does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use adrt::clock::Mono;
 use adrt::engines::environment::Level;
 use adrt::supervisor::io::{
-    ConnId, Effect, EventRow, GroupSignal, Notice, Op, RestartMemory, Seq, Unit,
+    ConnId, Effect, EventRow, GroupSignal, KeyHash, Notice, Op, RestartMemory, Seq, Unit, WorkOp,
 };
 use adrt::supervisor::machine::Setup;
 use serde_json::Value;
@@ -28,6 +28,8 @@ pub struct Checks {
     epoch: u32,
     last_unit: u64,
     highest_incarnation: u64,
+    /// What decisions of this moment go by.
+    pub judged_by: Option<(Level, KeyHash)>,
 }
 
 impl Checks {
@@ -65,6 +67,12 @@ impl Checks {
     /// It can't be told anything any more.
     pub fn deaf(&mut self) {
         self.side.as_mut().expect("it is somebody").deaf = true;
+    }
+
+    /// An attached client has closed its side of the wire.
+    pub fn says_no_more(&mut self, now: Mono) {
+        self.side.as_mut().expect("it is somebody").asked_to_leave = true;
+        self.run.eof = Some(now);
     }
 
     pub fn line(&mut self, line: &Line) -> Fate {
@@ -105,8 +113,12 @@ impl Checks {
 
     pub fn effect(&mut self, effect: &Effect, durable: &Durable, setup: &Setup, now: Mono) {
         match effect {
-            Effect::Persist(unit) => self.unit(unit, setup),
-            Effect::Resume { epoch, .. } => {
+            Effect::Persist(unit) => {
+                self.unit(unit, setup);
+                self.judged(unit, durable);
+            }
+            Effect::Resume { epoch, reread } => {
+                self.run.store_lost |= *reread;
                 assert_eq!(*epoch, self.epoch + 1, "epochs follow each other");
                 self.epoch = *epoch;
                 self.told.disk_refused = true;
@@ -122,6 +134,7 @@ impl Checks {
                 side.asked_to_leave = true;
             }
             Effect::Signal { incarnation, signal } => {
+                assert!(!setup.attached, "who started adrt is never signalled");
                 let side = self.side_of(*incarnation);
                 if *signal == GroupSignal::Abort {
                     assert!(setup.events.timeout.is_some(), "nothing had a time");
@@ -134,15 +147,30 @@ impl Checks {
                 let request = self.conns.remove(conn).expect("an operator was answered twice");
                 let answer = parse(bytes);
                 assert_eq!(answer["id"].to_string(), request.id.clone().unwrap());
+                assert!(setup.attached || answer["error"]["code"] != 1006, "{answer}");
+                assert!(
+                    !setup.attached || request.method != "restart" || answer["error"].is_object(),
+                    "nobody can start it anew"
+                );
                 answers::check(&request, &answer, durable, &mut self.told, 0);
+            }
+            Effect::LetGo { incarnation } => {
+                assert!(setup.attached, "it is a process of adrt's");
+                let owed = self.owed();
+                let side = self.side_of(*incarnation);
+                (side.deaf, side.asked_to_leave) = (true, true);
+                self.run.let_go(owed, setup.stop_timeout, now);
+            }
+            Effect::Spawn { .. } => {
+                self.run.spawns += 1;
+                assert!(!setup.attached || self.run.spawns == 1, "it can't be started anew");
             }
             Effect::Notify(Notice::Stopping) => drop(self.run.closing_since.get_or_insert(now)),
             Effect::Exit(verdict) => {
                 assert!(self.side.is_none(), "nobody is left behind");
                 self.run.exit(verdict, durable, setup, now);
             }
-            Effect::Spawn { .. }
-            | Effect::OpenWire { .. }
+            Effect::OpenWire { .. }
             | Effect::PassLine
             | Effect::Post(_)
             | Effect::Reload
@@ -182,6 +210,19 @@ impl Checks {
         for op in &unit.ops {
             if let Op::End(end) = op {
                 self.run.recorded(end, unit, self.highest_incarnation, &setup.policy);
+            }
+        }
+    }
+
+    /// A decision goes by the policy and the environment of its moment.
+    fn judged(&self, unit: &Unit, durable: &Durable) {
+        let mut seen = BTreeSet::new();
+        for op in &unit.ops {
+            let Op::Work(WorkOp::Decision(row)) = op else { continue };
+            let is_new = !durable.work.decisions.rows.contains_key(&row.id);
+            if is_new && seen.insert(row.id) {
+                let by = Some((row.environment, row.policy));
+                assert_eq!(by, self.judged_by, "what decision {} went by", row.id);
             }
         }
     }

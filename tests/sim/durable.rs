@@ -163,6 +163,7 @@ impl Durable {
         if !self.keys.is_empty() {
             self.keys.remove(0);
             self.forgot_key = true;
+            self.work_mut().decisions.lessons.forgetful = true;
         }
     }
 

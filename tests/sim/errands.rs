@@ -3,7 +3,9 @@
 use adrt::supervisor::io::{Scope, Seq, StepKey};
 use fastrand::Rng;
 
+use super::lessons::Told;
 use super::request::{Known, Request, Script, Step, pick};
+use super::rulings::signals;
 use super::work::OTHER;
 
 /// What a step of a write is about, for the checks.
@@ -31,6 +33,23 @@ pub enum Errand {
     },
     Begin(StepKey),
     Complete(StepKey),
+    /// An event with this mark in it, decided at once.
+    Process {
+        mark: u64,
+        id: Option<String>,
+    },
+    /// One that is in hand.
+    ProcessHeld {
+        seq: Seq,
+    },
+    Decide {
+        confidence: f64,
+    },
+    Outcome(Told),
+    /// A review that is about a decision.
+    ReviewOf {
+        decision: u64,
+    },
     /// Nothing that is looked into.
     Other,
 }
@@ -41,7 +60,8 @@ const STEPS: [&str; 2] = ["pay", "mail"];
 impl Script {
     /// A step of a write about work.
     pub fn errand(&mut self, rng: &mut Rng, known: &Known, operator: bool) -> Step {
-        let (method, params, what) = match rng.u8(0..24) {
+        let (method, params, what) = match rng.u8(0..36) {
+            24.. => self.consult(rng, known),
             0..7 => self.ack(rng, known),
             7..12 => self.emit(rng),
             12 | 13 => self.release(rng, known),
@@ -68,7 +88,8 @@ impl Script {
 
     /// What is in hand is worked on.
     pub fn work(&mut self, rng: &mut Rng, known: &Known) -> Request {
-        let (method, params, what) = match rng.u8(0..16) {
+        let (method, params, what) = match rng.u8(0..19) {
+            16.. => self.process_held(rng, known),
             0..9 => self.ack(rng, known),
             9..12 => self.release(rng, known),
             12..14 => self.begin(rng, known),
@@ -86,7 +107,7 @@ impl Script {
     }
 
     /// Mostly something that is held; else what once was, or never.
-    fn in_hand(&mut self, rng: &mut Rng, known: &Known) -> (Seq, u32) {
+    pub fn in_hand(&mut self, rng: &mut Rng, known: &Known) -> (Seq, u32) {
         if !known.held.is_empty() && rng.u8(0..12) > 0 {
             let (seq, attempt) = known.held[rng.usize(0..known.held.len())];
             return (seq, attempt);
@@ -104,7 +125,8 @@ impl Script {
 
     pub fn emit(&mut self, rng: &mut Rng) -> (&'static str, String, Errand) {
         let id = (rng.u8(0..4) == 0).then(|| format!("id{}", rng.u8(0..12)));
-        let members = id.as_ref().map_or(String::new(), |id| format!(",\"id\":\"{id}\""));
+        let mut members = id.as_ref().map_or(String::new(), |id| format!(",\"id\":\"{id}\""));
+        members += &signals(rng);
         let (mark, event) = self.event(rng, &members);
         let to = match rng.u8(0..10) {
             0 => Some(OTHER),

@@ -123,6 +123,11 @@ impl Hands {
             | Errand::Begin(_)
             | Errand::Emit { .. }
             | Errand::Post
+            | Errand::Process { .. }
+            | Errand::ProcessHeld { .. }
+            | Errand::Decide { .. }
+            | Errand::Outcome(_)
+            | Errand::ReviewOf { .. }
             | Errand::Other => {}
         }
     }
@@ -132,6 +137,9 @@ impl Hands {
         if let Errand::Release { seq, attempt } | Errand::Extend { seq, attempt } = what {
             let held = self.held.get(seq) == Some(attempt);
             assert!(!held || self.leaves, "{seq} is in its hands");
+        }
+        if let Errand::ProcessHeld { seq } = what {
+            assert!(!self.held.contains_key(seq) || self.leaves, "{seq} is in its hands");
         }
     }
 }

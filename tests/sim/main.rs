@@ -15,12 +15,15 @@
 mod agent;
 mod answers;
 mod checks;
+mod decisions;
 mod durable;
 mod errands;
 mod hands;
+mod lessons;
 mod model;
 mod outside;
 mod request;
+mod rulings;
 mod run;
 mod setup;
 mod side;

@@ -5,6 +5,7 @@ use adrt::supervisor::io::{CheckpointRef, Seq, StepKey};
 use fastrand::Rng;
 
 use super::errands::Errand;
+use super::lessons::Of;
 
 /// A request on its way, or waiting for its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,10 @@ pub enum What {
     Next,
     /// A question about work, of which only the disk can tell.
     Look,
+    /// `context.analyze`.
+    Analyze,
+    /// `confidence.calculate`.
+    Calculate,
     Get {
         path: Option<String>,
     },
@@ -66,6 +71,19 @@ pub enum Step {
     Patch { format: Format, text: String },
     Checkpoint { label: Option<String> },
     Errand { method: &'static str, params: String, what: Errand },
+}
+
+impl Step {
+    /// Whether doing it twice comes to the same as doing it once.
+    fn may_repeat(&self) -> bool {
+        let Self::Errand { what, .. } = self else { return false };
+        match what {
+            Errand::Process { id, .. } => id.is_some(),
+            Errand::Outcome(told) => !matches!(told.of, Of::Stated { .. }),
+            Errand::ProcessHeld { .. } | Errand::ReviewOf { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl Request {
@@ -113,7 +131,12 @@ pub struct Known {
     /// Hand-outs that are over.
     pub stale: Vec<(Seq, u32)>,
     pub last_seq: Seq,
+    /// Whoever asks is fond of decisions.
+    pub decides: bool,
     pub last_review: u64,
+    pub last_decision: u64,
+    /// Names of the last calculations.
+    pub calls: Vec<String>,
 }
 
 /// Makes requests up. Every change it makes is unlike any other.
@@ -170,6 +193,10 @@ impl Script {
     }
 
     fn step(&mut self, rng: &mut Rng, known: &Known, operator: bool) -> Step {
+        if known.decides && rng.u8(0..3) > 0 {
+            let (method, params, what) = self.consult(rng, known);
+            return Step::Errand { method, params, what };
+        }
         if rng.bool() {
             return self.errand(rng, known, operator);
         }
@@ -193,7 +220,11 @@ impl Script {
         }
         let is_tx = rng.u8(0..5) == 0;
         let count = if is_tx { rng.usize(0..4) } else { 1 };
-        let steps: Vec<Step> = (0..count).map(|_| self.step(rng, known, operator)).collect();
+        let mut steps: Vec<Step> = (0..count).map(|_| self.step(rng, known, operator)).collect();
+        if is_tx && rng.bool() {
+            let again: Vec<Step> = steps.iter().filter(|step| step.may_repeat()).cloned().collect();
+            steps.extend(again);
+        }
         // Not every method of one step takes these.
         let plain = is_tx || takes_version(&steps);
         let if_version = match rng.u8(0..12) {
@@ -206,7 +237,8 @@ impl Script {
         let (method, mut params) = write_params(&steps, is_tx);
         add_extra(&mut params, if_version, key.as_deref());
         // Whoever has an event in hand waits for the answer.
-        let waits = steps.iter().any(|step| matches!(step, Step::Errand { .. }));
+        let needs = |what: &Errand| !matches!(what, Errand::Outcome(_));
+        let waits = steps.iter().any(|s| matches!(s, Step::Errand { what, .. } if needs(what)));
         let what = What::Write(Write { steps, is_tx, if_version, key });
         let id = if waits { Some(self.next().to_string()) } else { self.id(rng) };
         self.remembered(Request { id, method, params, what })
@@ -263,11 +295,12 @@ impl Script {
             let (method, params, what) = self.emit(rng);
             return self.alone(Step::Errand { method, params, what });
         }
-        match rng.u8(0..22) {
+        match rng.u8(0..25) {
             0..10 => self.write(rng, known, false),
             10..13 => self.get(rng),
             20 => self.subscribe(rng),
             21 => self.look(rng),
+            22.. => self.assess(rng),
             13 => self.simple(rng, "checkpoint.list", "{\"limit\":3}", What::List),
             14 if rng.bool() => self.restore(rng, known),
             14 | 15 => self.simple(rng, "heartbeat", "{\"progress\":{\"done\":1}}", What::Plain),
@@ -299,13 +332,14 @@ impl Script {
     }
 
     pub fn of_operator(&mut self, rng: &mut Rng, known: &Known) -> Request {
-        let mut request = match rng.u8(0..24) {
+        let mut request = match rng.u8(0..25) {
             0..8 => self.write(rng, known, true),
             20 | 21 => {
                 let params = format!("{{\"wait_ms\":{}}}", [0, 0, 100, 3000][rng.usize(0..4)]);
                 self.simple(rng, "event.next", &params, What::Next)
             }
             22 | 23 => self.look(rng),
+            24 => self.assess(rng),
             8..10 => self.get(rng),
             10 => self.simple(rng, "checkpoint.list", "{}", What::List),
             11..13 => self.restore(rng, known),

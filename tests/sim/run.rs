@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use adrt::clock::Mono;
-use adrt::supervisor::io::{Exit, IncarnationEnd, Op, Outcome, Unit, Verdict};
+use adrt::clock::{Age, Mono};
+use adrt::supervisor::io::{Exit, IncarnationEnd, Op, Outcome, RestartMemory, Unit, Verdict};
 use adrt::supervisor::machine::Setup;
-use adrt::supervisor::restart::{Policy, RestartMode};
+use adrt::supervisor::restart::{CRASH_LOOP, Policy, RestartMode};
+use adrt::supervisor::units::UNSTABLE_SPAN;
 
 use super::durable::Durable;
 
@@ -18,7 +19,12 @@ pub struct Run {
     pub hung: bool,
     pub stop_asked: bool,
     pub restore_failed: bool,
+    /// Nobody knew for a while what is on the disk.
+    pub store_lost: bool,
     pub closing_since: Option<Mono>,
+    pub spawns: usize,
+    /// An attached client said its last, or read something after that.
+    pub eof: Option<Mono>,
     verdict: Option<Verdict>,
     /// No spawn before this, unless an operator asked for one.
     not_before: Option<Mono>,
@@ -41,6 +47,22 @@ impl Run {
     /// No more is done than what was asked for before.
     pub fn is_ending(&self) -> bool {
         self.closing_since.is_some() || self.restore_failed
+    }
+
+    /// The agent read something.
+    pub fn reads(&mut self, now: Mono) {
+        self.eof = self.eof.map(|_| now);
+    }
+
+    /// An attached client is let go of, with so many answers on their way.
+    pub fn let_go(&mut self, owed: usize, patience: Duration, now: Mono) {
+        let Some(read) = self.eof else {
+            assert!(self.stop_asked || self.restore_failed || self.store_lost, "it stays");
+            return;
+        };
+        let in_time = now.since(read) < patience;
+        let forced = self.stop_asked || self.restore_failed || self.store_lost;
+        assert!(owed == 0 || !in_time || forced, "{owed} answers are kept from it");
     }
 
     pub fn ended(&mut self, incarnation: u64, now: Mono) {
@@ -79,15 +101,16 @@ impl Run {
         self.chosen.insert(end.incarnation, delay);
         self.assert_kept(end.incarnation);
         let count = unit.ops.iter().find_map(|op| match op {
-            Op::Restart(memory) => Some(memory.crashes_in_row),
+            Op::Restart(memory) => Some((memory.crashes_in_row, is_unstable(memory, unit))),
             _ => None,
         });
         // A record that comes late stands beside a younger memory.
         if end.class.is_crash()
             && end.incarnation == newest
-            && let Some(count @ 1..) = count
+            && let Some((count @ 1.., unstable)) = count
             && !end.backoff_why.contains("operator")
         {
+            let count = if unstable { count.max(CRASH_LOOP) } else { count };
             assert_in_backoff(policy, count, delay);
         }
     }
@@ -98,6 +121,7 @@ impl Run {
         let policy = &setup.policy;
         let crashed = self.hung || self.last_exit.is_some_and(|exit| exit != Exit::Code(0));
         match verdict.outcome {
+            Outcome::Done if setup.attached => assert!(self.eof.is_some(), "it stays"),
             Outcome::Done => assert_eq!(self.last_exit, Some(Exit::Code(0)), "done"),
             Outcome::Stopped => assert!(self.stop_asked, "nobody asked to stop"),
             Outcome::GaveUp => {
@@ -110,6 +134,9 @@ impl Run {
                 assert_eq!((policy.mode, self.last_exit), (RestartMode::Never, Some(exit)));
             }
             Outcome::ExecFailed(_) => assert!(self.spawn_failed),
+            Outcome::StoreFailed if setup.attached => {
+                assert!(self.restore_failed || self.store_lost);
+            }
             Outcome::StoreFailed => assert!(self.restore_failed),
         }
         if self.stop_asked {
@@ -132,6 +159,12 @@ fn assert_well_left(durable: &Durable) {
     assert_eq!(durable.restart.delay_left, None, "a delay is left over");
     let newest = durable.newest().map_or(0, |c| c.info.version);
     assert_eq!(newest, durable.version, "the last state has no checkpoint");
+}
+
+/// So many crashes of late that each waits as in a loop.
+fn is_unstable(memory: &RestartMemory, unit: &Unit) -> bool {
+    let recent = |crash: &Age| crash.millis() > 0 && unit.age.since(*crash) < UNSTABLE_SPAN;
+    memory.crashes.iter().all(recent)
 }
 
 fn assert_in_backoff(policy: &Policy, count: u32, delay: Duration) {

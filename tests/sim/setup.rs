@@ -7,6 +7,13 @@ use adrt::supervisor::restart::{Policy, RestartMode};
 use fastrand::Rng;
 
 pub fn draw(rng: &mut Rng) -> Setup {
+    let setup = of_a_run(rng);
+    // One life in four is that of a client which comes by itself.
+    let events = EventPolicy { timeout: None, ..setup.events };
+    if rng.u8(0..4) == 0 { Setup { attached: true, events, ..setup } } else { setup }
+}
+
+fn of_a_run(rng: &mut Rng) -> Setup {
     let initial = Duration::from_millis([0, 1, 500, 3000][rng.usize(0..4)]);
     Setup {
         agent: "sim".into(),
@@ -29,6 +36,7 @@ pub fn draw(rng: &mut Rng) -> Setup {
         max_inflight: rng.usize(1..24),
         max_db: if rng.u8(0..4) == 0 { rng.u64(4_500..12_000) } else { 1 << 30 },
         by_hand: false,
+        attached: false,
         script: rng.bool().then(|| "/agent.py".into()),
         events: EventPolicy {
             max_attempts: rng.u32(1..4),
@@ -41,7 +49,7 @@ pub fn draw(rng: &mut Rng) -> Setup {
         on_crash_loop: OnCrashLoop::default(),
         checkpoint_every: [None, Some(1), Some(4)][rng.usize(0..3)],
         decisions: Default::default(),
-        rules_file: false,
+        rules_file: rng.bool(),
         time_zone: "UTC".into(),
         seed: 0,
     }

@@ -141,8 +141,11 @@ impl Side {
             }
             Some("review.resolved") => {
                 let id = message["params"]["review_id"].as_u64().unwrap();
-                let status = durable.work.reviews[&id].status.as_str();
-                assert_eq!(message["params"]["status"], status, "how review {id} ended");
+                let (params, work) = (&message["params"], &durable.work);
+                let status = work.reviews[&id].status.as_str();
+                assert_eq!(params["status"], status, "how review {id} ended");
+                let about = work.decisions.first_of(id);
+                assert_eq!(params["decision_id"].as_u64(), about, "what review {id} was about");
             }
             Some(other) => panic!("an unknown notification {other}"),
             None => self.answered(message, durable, told),

@@ -34,6 +34,7 @@ impl World {
     pub fn ask(&mut self, request: &Request) {
         self.conns += 1;
         let (conn, line) = (self.conns, request.line(None));
+        self.asks(request);
         self.checks.operator(conn, request);
         self.give(Input::Operator { conn, uid: 0, line: &line });
     }
@@ -62,7 +63,8 @@ impl World {
             90..200 => self.some_time(),
             200..230 => self.report_spawn(true),
             230..245 => drop(self.source_reads()),
-            245..250 => self.sensors_look(),
+            245..249 => self.sensors_look(),
+            249 => self.rules_change(),
             250..260 => drop(self.post_answers(false)),
             260..430 if self.store.has_work() => self.store.turn(&mut self.rng),
             430..600 => drop(self.hear_store()),
@@ -148,6 +150,10 @@ impl World {
             self.report_spawn(false);
             return true;
         }
+        if self.rules_wanted {
+            self.rules_are_read();
+            return true;
+        }
         if self.hear_store() {
             return true;
         }
@@ -161,7 +167,7 @@ impl World {
             self.sent(incarnation, bytes);
             return true;
         }
-        self.deliver_line() || self.report_end() || self.post_answers(true)
+        self.client_reads() || self.deliver_line() || self.report_end() || self.post_answers(true)
     }
 
     /// The agent goes if it would; without a shutdown it stays.

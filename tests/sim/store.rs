@@ -291,6 +291,7 @@ fn is_write(op: &Op) -> bool {
                     | WorkOp::LookStep(_)
                     | WorkOp::LookAgent { .. }
                     | WorkOp::LookReview(_)
+                    | WorkOp::LookDecision(_)
                     | WorkOp::FetchPosts { .. }
                     | WorkOp::History(_)
                     | WorkOp::KvGet { .. }

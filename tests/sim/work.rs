@@ -12,6 +12,7 @@ use adrt::supervisor::io::{
 use adrt::supervisor::work::POSTS_KEPT;
 use serde_json::Value;
 
+use super::decisions::Decisions;
 use super::unit::{Effects, Marks};
 
 /// Events read at a time, so that the end of what is in memory is met.
@@ -31,6 +32,7 @@ pub struct Work {
     pub timers: BTreeMap<Box<str>, TimerRow>,
     pub posts: BTreeMap<u64, PostRow>,
     pub reviews: BTreeMap<u64, ReviewRow>,
+    pub decisions: Decisions,
     pub dropped: BTreeSet<Seq>,
     ids: Vec<(KeyHash, Seq)>,
     pub last_seq: Seq,
@@ -48,6 +50,9 @@ pub struct Work {
     /// As the run was told.
     pub max_attempts: u32,
     pub ordered: bool,
+    pub every: Option<u64>,
+    /// Events dealt with since the last checkpoint or restore.
+    since: u64,
     /// What the present unit has done.
     pub marks: Marks,
 }
@@ -103,22 +108,34 @@ impl Work {
                 let exists = **name == *OTHER;
                 return Some(WorkAnswer::Agent { name: name.clone(), exists });
             }
-            WorkOp::Review(row) => self.review(row),
+            WorkOp::Review(row) => self.review(row, unit),
             WorkOp::LookReview(which) => {
                 let found = match which {
                     ReviewRef::Id(id) => self.reviews.get(id),
                     ReviewRef::Key(key) => {
                         self.reviews.values().rev().find(|row| row.key.as_ref() == Some(key))
                     }
-                    ReviewRef::Decision(_) => panic!("nobody asks for it in this world"),
+                    ReviewRef::Decision(id) => {
+                        let decision = self.decisions.rows.get(id);
+                        decision.and_then(|row| self.reviews.get(&row.review?))
+                    }
                 };
-                return Some(WorkAnswer::Review(found.cloned().map(Box::new)));
+                let found = found.map(|row| Box::new(self.decisions.review_read(row)));
+                return Some(WorkAnswer::Review(found));
             }
-            WorkOp::Decision(_)
-            | WorkOp::LookDecision(_)
-            | WorkOp::Policy(_)
-            | WorkOp::Calibration(_)
-            | WorkOp::DropCalibration { .. } => panic!("nobody decides in this world"),
+            WorkOp::Decision(row) => self.decisions.write(row, unit),
+            WorkOp::LookDecision(which) => {
+                let found = self.decisions.find(which).cloned();
+                return Some(WorkAnswer::Decision(found.map(Box::new)));
+            }
+            WorkOp::Policy(row) => self.decisions.policy(row),
+            WorkOp::Calibration(row) => {
+                let Decisions { lessons, rows, .. } = &mut self.decisions;
+                lessons.write(row, rows, unit);
+            }
+            WorkOp::DropCalibration { context, risk } => {
+                self.decisions.lessons.drop_row(context, *risk);
+            }
         }
         None
     }
@@ -141,6 +158,7 @@ impl Work {
         };
         let text: Value = serde_json::from_str(body).expect("an event is JSON");
         self.marks.arrived(&text, status.state);
+        self.decisions.arrived(status.seq, status.state, &text);
         if let Some(id) = text["timer"].as_str() {
             self.fired(id, &text, unit);
         }
@@ -216,6 +234,7 @@ impl Work {
     /// Nobody's hands are known any more.
     pub fn forget_held(&mut self) {
         self.held.clear();
+        self.since = 0;
     }
 
     fn unpark(&mut self, wait: &str, now: Age) {
@@ -334,7 +353,7 @@ impl Work {
         rows.take(usize::try_from(limit).unwrap()).collect()
     }
 
-    fn review(&mut self, row: &ReviewRow) {
+    fn review(&mut self, row: &ReviewRow, unit: &Unit) {
         match self.reviews.get(&row.id) {
             None => {
                 assert_eq!(row.id, self.last_review + 1, "numbers of reviews rise by one");
@@ -343,6 +362,10 @@ impl Work {
             }
             Some(old) => assert_eq!(old.status, ReviewStatus::Pending, "settled twice"),
         }
+        if row.status == ReviewStatus::Expired {
+            assert!(row.expires.is_some_and(|at| at <= unit.age), "it ended before its time");
+        }
+        self.decisions.reviewed(row);
         self.reviews.insert(row.id, row.clone());
     }
 
@@ -352,11 +375,15 @@ impl Work {
         assert!(unit.age >= self.age, "adrt's count of time goes back");
         (self.age, self.age_at) = (unit.age, Some(unit.at));
         self.marks = Marks::default();
+        self.decisions.begin_unit();
     }
 
     pub fn end_unit(&mut self, unit: &Unit, effects: &Effects) {
         let marks = std::mem::take(&mut self.marks);
         marks.check(effects, unit, &mut self.lines);
+        self.decisions.end_unit(self);
+        self.decisions.note_checkpoint(unit);
+        self.count(&marks, unit);
         let suspect = |seq: &Seq| self.events[seq].status.deaths > 0;
         assert!(
             marks.handed.is_empty() || self.held.len() == 1 || !self.held.keys().any(suspect),
@@ -365,6 +392,16 @@ impl Work {
         for seq in &marks.handed {
             self.check_order(*seq, unit.age);
         }
+    }
+
+    /// A checkpoint comes with the event that makes it due.
+    fn count(&mut self, marks: &Marks, unit: &Unit) {
+        self.since += (marks.acked.len() + self.decisions.done_at_once()) as u64;
+        if unit.ops.iter().any(|op| matches!(op, Op::Checkpoint(_))) {
+            self.since = 0;
+        }
+        let (since, every) = (self.since, self.every);
+        assert!(every.is_none_or(|every| since < every), "{since} events without a checkpoint");
     }
 
     /// Of its own type, it was the first that could be handed out.
@@ -411,11 +448,11 @@ impl Work {
                 .reviews
                 .values()
                 .filter(|r| r.status == ReviewStatus::Pending)
-                .cloned()
+                .map(|row| self.decisions.review_read(row))
                 .collect(),
             last_review: self.last_review,
-            last_decision: 0,
-            calibrations: Vec::new(),
+            last_decision: self.decisions.rows.last_key_value().map_or(0, |(id, _)| *id),
+            calibrations: self.decisions.lessons.kept(),
         }
     }
 

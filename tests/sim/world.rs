@@ -1,25 +1,32 @@
 //! The world around the machine: clocks, a process, a disk, operators, and
 //! power that fails. All of it follows from one seed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use adrt::clock::{Mono, Now};
 use adrt::supervisor::io::{
-    Effect, EventState, Input, ProcessIdentity, SOURCE_POSITION, SpawnFailure,
+    Effect, EventState, Input, KeyHash, ProcessIdentity, SOURCE_POSITION, SpawnFailure,
 };
 use adrt::supervisor::machine::{Machine, Setup};
 use fastrand::Rng;
 
 use super::agent::{Meaning, Process};
 use super::checks::Checks;
+use super::decisions::{Decisions, hash};
+use super::errands::Errand;
 use super::outside::Outside;
-use super::request::{Known, Script};
+use super::request::{Known, Request, Script, Step, What};
+use super::rulings;
 use super::side::{Fate, Mode};
 use super::store::{Disk, Odds, Report, Store, bad, wall};
 use super::trace::Trace;
 
 /// Turns that may follow each other at one moment without time passing.
 const TICKS_AT_ONCE: usize = 8;
+/// Calculations whose outcome somebody may tell.
+const CALLS_TOLD: usize = 6;
+
 pub struct World {
     pub rng: Rng,
     pub mono: Mono,
@@ -38,8 +45,14 @@ pub struct World {
     spawn_fails: u8,
     /// Its agents work.
     industrious: bool,
+    /// They ask the engines, above all.
+    decides: bool,
     /// The line being handed in is text.
     passed: bool,
+    /// The rules file is to be read again.
+    pub rules_wanted: bool,
+    /// What decisions go by: a hash of its text.
+    policy: KeyHash,
 }
 
 impl World {
@@ -56,6 +69,7 @@ impl World {
         let mut store = Store::new(odds, setup.max_db);
         let work = store.durable.work_mut();
         (work.max_attempts, work.ordered) = (setup.events.max_attempts, setup.events.ordered);
+        work.every = setup.checkpoint_every;
         if rng.u8(0..4) == 0 {
             // Damage once cost versions that somebody may have been told of.
             store.durable.highest = rng.u64(1..30);
@@ -75,7 +89,10 @@ impl World {
             trace,
             spawn_fails: [0, 0, 5, 50][rng.usize(0..4)],
             industrious: rng.bool(),
+            decides: rng.bool(),
             passed: false,
+            rules_wanted: true,
+            policy: KeyHash::default(),
             rng,
         }
     }
@@ -89,6 +106,7 @@ impl World {
         let dead = work.events.values().filter(|row| row.status.state == EventState::Dead);
         let hands = self.checks.side.as_ref().map(|side| &side.hands).filter(|_| !operator);
         let told = &self.checks.told.hand_outs.to_operators;
+        let calls = &self.checks.told.rulings.calls;
         Known {
             version: durable.version,
             checkpoint: durable.newest().map_or(0, |c| c.info.id),
@@ -100,7 +118,10 @@ impl World {
             stale: self.checks.told.hand_outs.stale(),
             dead: dead.map(|row| row.status.seq).collect(),
             last_seq: work.last_seq,
+            decides: self.decides && !operator,
             last_review: work.reviews.last_key_value().map_or(0, |(id, _)| *id),
+            last_decision: work.decisions.rows.last_key_value().map_or(0, |(id, _)| *id),
+            calls: calls[calls.len().saturating_sub(CALLS_TOLD)..].to_vec(),
         }
     }
 
@@ -113,9 +134,13 @@ impl World {
         let read = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
         self.outside.next_line = read.map_or(0, |(_, position)| position.parse().unwrap());
         self.setup.by_hand = self.rng.bool();
+        if self.rng.u8(0..4) == 0 || self.rules_wanted {
+            self.draw_policy();
+        }
         self.setup.seed = self.rng.u64(..);
         self.trace.note(|| format!("---- adrt starts at {:?}: {boot:?}", self.mono));
-        self.checks.begin(self.mono, boot.restart, self.setup.by_hand, &self.store.durable);
+        let waits_for_none = self.setup.by_hand || self.setup.attached;
+        self.checks.begin(self.mono, boot.restart, waits_for_none, &self.store.durable);
         let mut machine = Machine::new(self.setup.clone(), &boot, self.now());
         let mut effects = Vec::new();
         machine.start(self.now(), &boot, &mut effects);
@@ -160,6 +185,8 @@ impl World {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        let level = self.machine.as_ref().map(Machine::environment_level);
+        self.checks.judged_by = level.map(|level| (level, self.policy));
         for effect in effects {
             self.trace.effect(&effect);
             self.store.take(&effect);
@@ -181,13 +208,14 @@ impl World {
     fn do_to_agent(&mut self, effect: &Effect) {
         match effect {
             Effect::PassLine => self.passed = true,
+            Effect::Reload => self.rules_wanted = true,
             Effect::Post(row) => self.post(row),
             Effect::Send { bytes, .. } => {
                 let agent = self.agent.as_mut().expect("sent to nobody");
                 if let Some(method) = shutdown_in(bytes) {
                     agent.hears(method);
                 }
-                if !agent.stdin_closed && agent.is_alive() {
+                if !agent.stdin_closed && agent.is_there() {
                     agent.unread += bytes.len();
                 }
             }
@@ -198,9 +226,51 @@ impl World {
             }
             Effect::CloseStdin { .. } => {
                 let agent = self.agent.as_ref().expect("closed to nobody");
-                assert!(!agent.told_exit, "closed after wait's report");
+                assert!(!agent.told_exit || agent.attached, "closed after wait's report");
+            }
+            Effect::LetGo { .. } => {
+                let agent = self.agent.as_mut().expect("nobody is let go of");
+                assert!(agent.attached && !agent.let_go);
+                agent.let_go = true;
+                // What adrt had read of it is still taken.
+                agent.pipe.truncate(self.rng.usize(0..=agent.pipe.len()));
             }
             _ => {}
+        }
+    }
+
+    // -------------------------------------------------------------- decisions
+
+    /// The rules file is read again; now and then it has a mistake.
+    pub fn rules_are_read(&mut self) {
+        if self.rng.u8(0..4) > 0 {
+            return self.rules_change();
+        }
+        self.rules_wanted = false;
+        self.give(Input::PolicyRefused("line 3, column 1: no such member".into()));
+    }
+
+    /// Decisions go by other rules from now on.
+    pub fn rules_change(&mut self) {
+        self.draw_policy();
+        self.give(Input::Policy(self.setup.decisions.clone()));
+    }
+
+    fn draw_policy(&mut self) {
+        self.rules_wanted = false;
+        let policy = rulings::policy(&mut self.rng);
+        self.policy = hash(&["policy", &policy.to_json()]);
+        self.setup.decisions = Arc::new(policy);
+    }
+
+    /// Outcomes that somebody tells may teach from now on.
+    pub fn asks(&mut self, request: &Request) {
+        let What::Write(write) = &request.what else { return };
+        for step in &write.steps {
+            if let Step::Errand { what: Errand::Outcome(told), .. } = step {
+                let Decisions { lessons, rows, .. } = &mut self.store.durable.work_mut().decisions;
+                lessons.ask(told, rows);
+            }
         }
     }
 
@@ -245,7 +315,7 @@ impl World {
     /// The spawning thread reports.
     pub fn report_spawn(&mut self, may_fail: bool) {
         let Some(incarnation) = self.spawning.take() else { return };
-        if may_fail && self.rng.u8(0..100) < self.spawn_fails {
+        if may_fail && !self.setup.attached && self.rng.u8(0..100) < self.spawn_fails {
             let failure = match self.rng.u8(0..3) {
                 0 => SpawnFailure::NotFound("not there".into()),
                 1 => SpawnFailure::NotExecutable("no x".into()),
@@ -257,30 +327,50 @@ impl World {
             return self.give(Input::SpawnFailed { incarnation, failure });
         }
         self.checks.run.spawn_failed = false;
-        let agent = Process::new(incarnation, &mut self.rng, self.industrious);
+        let mut agent = Process::new(incarnation, &mut self.rng, self.industrious);
+        agent.attached = self.setup.attached;
         let token = agent.token.clone();
         self.agent = Some(agent);
         self.checks.spawned(incarnation);
-        let process = ProcessIdentity { pid: 1000, ..ProcessIdentity::default() };
+        let process = if self.setup.attached {
+            ProcessIdentity::attached(1000)
+        } else {
+            ProcessIdentity { pid: 1000, ..ProcessIdentity::default() }
+        };
         self.give(Input::Spawned { incarnation, process, token });
     }
 
     pub fn agent_acts(&mut self) {
         let known = self.known(false);
+        if self.client_reads() {
+            return;
+        }
         let Some(agent) = self.agent.as_mut().filter(|agent| agent.is_alive()) else { return };
         let (incarnation, read) =
             (agent.incarnation, agent.act(&mut self.rng, &mut self.script, &known));
         self.sent(incarnation, read);
     }
 
+    /// An attached client that says nothing more reads on, or does not.
+    pub fn client_reads(&mut self) -> bool {
+        let Some(agent) = self.agent.as_mut().filter(|a| !a.is_alive() && a.is_there()) else {
+            return false;
+        };
+        let (incarnation, bytes) = (agent.incarnation, agent.read_all());
+        let tells = bytes > 0 || (agent.stdin_closed && !agent.told_closed);
+        self.sent(incarnation, bytes);
+        tells
+    }
+
     pub fn sent(&mut self, incarnation: u64, bytes: usize) {
         let Some(agent) = &mut self.agent else { return };
-        if agent.stdin_closed && !agent.told_closed && agent.is_alive() {
+        if agent.stdin_closed && !agent.told_closed && agent.is_there() {
             agent.told_closed = true;
             self.checks.deaf();
             return self.give(Input::SendFailed { incarnation });
         }
         if bytes > 0 {
+            self.checks.run.reads(self.mono);
             self.give(Input::Sent { incarnation, bytes });
         }
     }
@@ -302,6 +392,9 @@ impl World {
             return true;
         }
         let fate = self.checks.line(&line);
+        if let (Fate::Taken, Meaning::Frame(request)) = (&fate, &line.meaning) {
+            self.asks(request);
+        }
         self.passed = false;
         self.give(Input::Line { incarnation, line: &line.bytes });
         assert_eq!(self.passed, fate == Fate::Passed, "text is text, and nothing else is");
@@ -314,6 +407,9 @@ impl World {
 
     /// wait reports, and when the pipes are empty, the end of it all.
     pub fn report_end(&mut self) -> bool {
+        if self.setup.attached {
+            return self.report_end_of_client();
+        }
         let Some(agent) = &mut self.agent else { return false };
         let (incarnation, Some((exit, oom))) = (agent.incarnation, agent.exit) else {
             return false;
@@ -331,6 +427,27 @@ impl World {
         self.agent = None;
         self.checks.ended(incarnation, self.mono);
         self.give(Input::Drained { incarnation, output: b"last words".to_vec() });
+        true
+    }
+
+    /// Its side of the wire has closed; or it has been let go of.
+    fn report_end_of_client(&mut self) -> bool {
+        let Some(agent) = self.agent.as_mut().filter(|agent| agent.pipe.is_empty()) else {
+            return false;
+        };
+        let incarnation = agent.incarnation;
+        if agent.let_go {
+            self.agent = None;
+            self.checks.ended(incarnation, self.mono);
+            self.give(Input::Drained { incarnation, output: b"last words".to_vec() });
+            return true;
+        }
+        if agent.is_alive() || agent.told_exit {
+            return false;
+        }
+        agent.told_exit = true;
+        self.checks.says_no_more(self.mono);
+        self.give(Input::Eof { incarnation });
         true
     }
 

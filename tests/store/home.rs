@@ -152,7 +152,11 @@ fn the_holder_is_named_and_forgotten_with_its_hold() {
     // The file still says the name; the kernel knows better.
     assert!(fs::read_to_string(place.home.lock_path()).unwrap().contains("run"));
     assert_eq!(holder(&place.home), None);
-    Lock::take(&place.home, HolderKind::Command, None).unwrap();
+    for kind in [HolderKind::Command, HolderKind::Attach] {
+        let lock = Lock::take(&place.home, kind, None).unwrap();
+        assert_eq!(holder(&place.home).unwrap().kind, kind);
+        drop(lock);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Processes: started, watched, and never left behind.
 
 use std::io::{Read, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use adrt::clock;
 
 use super::PATIENCE;
+use super::puppet::Wire;
 
 /// Between two looks at a condition.
 pub const GLANCE: Duration = Duration::from_millis(2);
@@ -182,6 +184,17 @@ impl Run {
         let stderr = child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>);
         let (stdout, stderr) = (capture(stdout), capture(stderr));
         Self { stdin: child.stdin.take(), child, stdout, stderr, readers }
+    }
+
+    /// With a wire of the test's on its stdin and stdout.
+    pub fn start_with_wire(mut command: Command) -> (Self, Wire) {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(command);
+        let (from, to) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
+        let (stderr, reader) = Capture::of(child.stderr.take().unwrap());
+        let stdout = Capture::default();
+        let run = Self { stdin: None, child, stdout, stderr, readers: vec![reader] };
+        (run, Wire::new(OwnedFd::from(from).into(), OwnedFd::from(to).into()))
     }
 
     pub fn pid(&self) -> i32 {

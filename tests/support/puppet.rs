@@ -154,7 +154,7 @@ pub struct Wire {
 pub type Refusal = Value;
 
 impl Wire {
-    fn new(from: File, to: File) -> Self {
+    pub fn new(from: File, to: File) -> Self {
         for file in [&from, &to] {
             fcntl(file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         }
@@ -164,6 +164,11 @@ impl Wire {
     /// Lets go of the agent's stdin.
     pub fn close_input(&mut self) {
         self.from = None;
+    }
+
+    /// Says nothing more, and goes on listening.
+    pub fn close_output(&mut self) {
+        self.to = None;
     }
 
     /// Lets go of both, so that the agent alone holds them.

@@ -18,7 +18,7 @@ const GAVE_UP: u8 = 69;
 const FATAL: u8 = 70;
 
 /// The exit code of adrt after a run.
-pub(super) fn exit_code(outcome: Outcome) -> u8 {
+pub(in crate::cli) fn exit_code(outcome: Outcome) -> u8 {
     let small = |code: i32| u8::try_from(code & 0xff).unwrap_or(u8::MAX);
     match outcome {
         Outcome::Done | Outcome::Stopped => crate::cli::DONE,
@@ -31,7 +31,7 @@ pub(super) fn exit_code(outcome: Outcome) -> u8 {
 }
 
 /// Says how the run ended, unless it ended well, and gives the exit code.
-pub(super) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
+pub(in crate::cli) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
     let name = &settings.agent;
     let hint = match verdict.outcome {
         Outcome::Done | Outcome::Stopped => None,
@@ -52,9 +52,10 @@ pub(super) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
 }
 
 /// Why a run did not begin, as a failure of the command.
-pub(super) fn of_run(settings: &Settings, error: RunError) -> Failure {
+pub(in crate::cli) fn of_run(settings: &Settings, error: RunError) -> Failure {
     let name = &settings.agent;
-    let what = format!("{name} was not started");
+    let done = if settings.attached.is_some() { "attached" } else { "started" };
+    let what = format!("{name} was not {done}");
     match error {
         RunError::Home(error) => cant_create(&what, &error),
         RunError::Lock(LockError::Io { path, source }) => {
@@ -71,6 +72,9 @@ pub(super) fn of_run(settings: &Settings, error: RunError) -> Failure {
         RunError::OtherScript { .. } => Failure::new(Kind::Usage, what)
             .why(error)
             .hint(format!("-n NAME for a state of its own, or -n {name} to go on with that one")),
+        RunError::LeftOver => Failure::new(Kind::Held, what)
+            .why(error)
+            .hint(format!("end it; adrt run -n {name} kills what is left of it")),
         RunError::Source(error @ SourceError::WrongKind(_)) => Failure::new(Kind::Usage, what)
             .why(error)
             .hint("--events takes a file that grows, a FIFO, or - for stdin"),

@@ -10,7 +10,7 @@ use super::failure::{Failure, Kind};
 use super::naming::{self, Unnamed};
 use super::{Context, config, target};
 
-mod ending;
+pub(in crate::cli) mod ending;
 pub mod options;
 
 use options::{CrashLoop, Damage, Restart, RunOptions, Stdin};
@@ -101,15 +101,15 @@ pub fn settings(args: RunArgs, state_dir: Option<&Path>, env: &Env) -> Result<Se
     let options = args.options.over(file.options);
     let config = args.config.as_ref().map(|path| env.cwd.join(path));
     let rules = rules_file(options.decisions.rules.as_deref(), config, file.has_rules, &env.cwd)?;
-    let places = Places { state_dir, runtime_dir, rules, cwd: &env.cwd };
-    let settings = complete(Named { agent, argv, script }, places, options);
+    let dirs = Dirs { state_dir, runtime_dir, rules, cwd: &env.cwd };
+    let settings = complete(Named { agent, argv, script }, dirs, options);
     check(&settings)?;
     Ok(settings)
 }
 
 /// Where the rules are. A configuration file that has none may have some when
 /// it is read again; what is no file can't be.
-fn rules_file(
+pub(in crate::cli) fn rules_file(
     own: Option<&Path>,
     config: Option<PathBuf>,
     config_has_rules: bool,
@@ -134,33 +134,34 @@ fn rules_file(
 }
 
 /// Who is run.
-struct Named {
-    agent: String,
-    argv: Vec<OsString>,
-    script: Option<PathBuf>,
+pub(in crate::cli) struct Named {
+    pub agent: String,
+    pub argv: Vec<OsString>,
+    pub script: Option<PathBuf>,
 }
 
 /// Where everything is.
-struct Places<'a> {
-    state_dir: PathBuf,
-    runtime_dir: PathBuf,
-    rules: Option<RulesFile>,
-    cwd: &'a Path,
+pub(in crate::cli) struct Dirs<'a> {
+    pub state_dir: PathBuf,
+    pub runtime_dir: PathBuf,
+    pub rules: Option<RulesFile>,
+    pub cwd: &'a Path,
 }
 
 /// Puts the default wherever nobody said anything. The defaults are those of
 /// the modules that the settings are for.
-fn complete(named: Named, places: Places<'_>, options: RunOptions) -> Settings {
+pub(in crate::cli) fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
     let policy = Policy::default();
-    let RunOptions { restarts, events, process, storage, sensors: watch, decisions: _, verbose } =
+    let RunOptions { log, restarts, events, process, storage, sensors: watch, decisions: _ } =
         options;
     let sensors_every = watch.sensors_every.unwrap_or(sensors::EVERY_DEFAULT);
     Settings {
         agent: named.agent,
         argv: named.argv,
+        attached: None,
         script: named.script,
-        state_dir: places.state_dir,
-        runtime_dir: places.runtime_dir,
+        state_dir: dirs.state_dir,
+        runtime_dir: dirs.runtime_dir,
         restart: restarts.restart.unwrap_or(Restart::OnFailure).into(),
         backoff_initial: restarts.backoff_initial.unwrap_or(policy.initial),
         backoff_multiplier: restarts.backoff_multiplier.unwrap_or(policy.multiplier),
@@ -170,13 +171,13 @@ fn complete(named: Named, places: Places<'_>, options: RunOptions) -> Settings {
         max_restarts: restarts.max_restarts,
         fatal_exit: restarts.fatal_exit.unwrap_or_default(),
         on_crash_loop: restarts.on_crash_loop.unwrap_or(CrashLoop::Continue).into(),
-        events: events.events.map(|path| source(&path, places.cwd)),
+        events: events.events.map(|path| source(&path, dirs.cwd)),
         max_attempts: events.max_attempts.unwrap_or(machine::MAX_ATTEMPTS_DEFAULT),
         nack_max: events.nack_max.unwrap_or(machine::NACK_MAX_DEFAULT),
         event_max_age: events.event_max_age.unwrap_or(machine::EVENT_MAX_AGE_DEFAULT),
-        event_timeout: events.event_timeout,
+        event_timeout: process.event_timeout,
         ordered: events.ordered == Some(true),
-        rules: places.rules,
+        rules: dirs.rules,
         stop_timeout: process.stop_timeout.unwrap_or(machine::STOP_TIMEOUT_DEFAULT),
         ready_timeout: process.ready_timeout.unwrap_or(machine::READY_TIMEOUT_DEFAULT),
         stdin_inherit: process.stdin == Some(Stdin::Inherit),
@@ -189,8 +190,8 @@ fn complete(named: Named, places: Places<'_>, options: RunOptions) -> Settings {
         on_damage: storage.on_damage.unwrap_or(Damage::Stop).into(),
         ephemeral: storage.ephemeral == Some(true),
         sensors_every: (!sensors_every.is_zero()).then_some(sensors_every),
-        sensors_root: places.cwd.join(watch.sensors_root.unwrap_or_else(|| "/".into())),
-        verbose: verbose == Some(true),
+        sensors_root: dirs.cwd.join(watch.sensors_root.unwrap_or_else(|| "/".into())),
+        verbose: log.verbose == Some(true),
     }
 }
 
@@ -205,7 +206,7 @@ fn in_memory(bytes: u64) -> usize {
 }
 
 /// What no single option can know.
-fn check(settings: &Settings) -> Result<(), Failure> {
+pub(in crate::cli) fn check(settings: &Settings) -> Result<(), Failure> {
     let wrong = |what: &str, why: String, hint: &str| {
         Err(Failure::new(Kind::Usage, what).why(why).hint(hint))
     };
@@ -279,15 +280,7 @@ fn name(
     env: &Env,
 ) -> Result<(String, Option<PathBuf>), Failure> {
     if let Some(name) = given {
-        return match naming::check(&name) {
-            Ok(()) => Ok((name, None)),
-            Err(why) => {
-                let hint = naming::nearest(&name).unwrap_or_else(|| "agent".to_owned());
-                Err(Failure::new(Kind::Usage, format!("{name:?} can't be an agent's name"))
-                    .why(why)
-                    .hint(format!("-n {hint}")))
-            }
-        };
+        return given_name(name).map(|name| (name, None));
     }
     match naming::from_command(argv) {
         Ok(named) => {
@@ -297,6 +290,17 @@ fn name(
         }
         Err(unnamed) => Err(nameless(&unnamed)),
     }
+}
+
+/// A name that somebody chose.
+pub(in crate::cli) fn given_name(name: String) -> Result<String, Failure> {
+    naming::check(&name).map_err(|why| {
+        let hint = naming::nearest(&name).unwrap_or_else(|| "agent".to_owned());
+        Failure::new(Kind::Usage, format!("{name:?} can't be an agent's name"))
+            .why(why)
+            .hint(format!("-n {hint}"))
+    })?;
+    Ok(name)
 }
 
 fn nameless(unnamed: &Unnamed) -> Failure {

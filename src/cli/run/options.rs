@@ -1,4 +1,6 @@
 //! The options of `adrt run`: one list for flags, variables and the file.
+//! Those that mean something without a process of adrt's own are options of
+//! `adrt attach`, too.
 //!
 //! No default stands in the attributes: the file comes between a flag and
 //! its default. The help names defaults by hand, and a test holds them equal.
@@ -14,9 +16,9 @@ use crate::settings::{OnCrashLoop, OnDamage, RestartMode};
 /// What may also be said by the configuration file.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct RunOptions {
-    /// Tell more on stderr
-    #[arg(short, long, value_name = "BOOL", env = "ADRT_VERBOSE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    pub verbose: Option<bool>,
+    /// What is told on stderr.
+    #[command(flatten)]
+    pub log: LogOptions,
     /// When it is started again.
     #[command(flatten)]
     pub restarts: RestartOptions,
@@ -35,6 +37,14 @@ pub struct RunOptions {
     /// How the machine is watched.
     #[command(flatten)]
     pub sensors: SensorOptions,
+}
+
+/// What is told on stderr.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LogOptions {
+    /// Tell more on stderr
+    #[arg(short, long, value_name = "BOOL", env = "ADRT_VERBOSE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub verbose: Option<bool>,
 }
 
 /// When the agent is started again.
@@ -93,9 +103,6 @@ pub struct EventOptions {
     /// Give up an event that is nacked at this age [default: 24h]
     #[arg(long, value_name = "TIME", env = "ADRT_EVENT_MAX_AGE", value_parser = quantity::duration)]
     pub event_max_age: Option<Duration>,
-    /// How long an event may be held before the agent counts as hung [default: for ever]
-    #[arg(long, value_name = "TIME", env = "ADRT_EVENT_TIMEOUT", value_parser = quantity::duration)]
-    pub event_timeout: Option<Duration>,
     /// Let later events wait for one that is delayed or was nacked
     #[arg(long, value_name = "BOOL", env = "ADRT_ORDERED", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub ordered: Option<bool>,
@@ -136,6 +143,9 @@ fn file() -> impl TypedValueParser<Value = PathBuf> {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "The process")]
 pub struct ProcessOptions {
+    /// How long an event may be held before the agent counts as hung [default: for ever]
+    #[arg(long, help_heading = "Events", value_name = "TIME", env = "ADRT_EVENT_TIMEOUT", value_parser = quantity::duration)]
+    pub event_timeout: Option<Duration>,
     /// What a stop may take before SIGKILL [default: 10s]
     #[arg(long, value_name = "TIME", env = "ADRT_STOP_TIMEOUT", value_parser = quantity::duration)]
     pub stop_timeout: Option<Duration>,
@@ -213,7 +223,7 @@ impl RunOptions {
             process: self.process.over(below.process),
             storage: self.storage.over(below.storage),
             sensors: self.sensors.over(below.sensors),
-            verbose: self.verbose.or(below.verbose),
+            log: LogOptions { verbose: self.log.verbose.or(below.log.verbose) },
         }
     }
 }
@@ -241,7 +251,6 @@ impl EventOptions {
             max_attempts: self.max_attempts.or(below.max_attempts),
             nack_max: self.nack_max.or(below.nack_max),
             event_max_age: self.event_max_age.or(below.event_max_age),
-            event_timeout: self.event_timeout.or(below.event_timeout),
             ordered: self.ordered.or(below.ordered),
         }
     }
@@ -256,6 +265,7 @@ impl DecisionOptions {
 impl ProcessOptions {
     fn over(self, below: Self) -> Self {
         Self {
+            event_timeout: self.event_timeout.or(below.event_timeout),
             stop_timeout: self.stop_timeout.or(below.stop_timeout),
             ready_timeout: self.ready_timeout.or(below.ready_timeout),
             stdin: self.stdin.or(below.stdin),

@@ -115,6 +115,33 @@ fn where_events_come_from() {
 }
 
 #[test]
+fn where_rules_are() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = |text: &str| {
+        let path = dir.path().join("adrt.toml");
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let rules = |words: &[&str]| of(words).expect("ok").rules;
+    let own = |path: &str| Some(RulesFile::Own(path.into()));
+    assert_eq!(rules(&["--", "ls"]), None);
+    assert_eq!(rules(&["--rules", "r.toml", "--", "ls"]), own("/cwd/r.toml"));
+    let path = config("rules = \"r.toml\"\n");
+    assert_eq!(rules(&["--config", &path, "--", "ls"]), own("/cwd/r.toml"));
+    assert_eq!(rules(&["--config", &path, "--rules", "/x", "--", "ls"]), own("/x"));
+    for text in ["", "[rules.reviews]\ntimeout = \"1h\"\n", "[rules]\nwhatever = 1\n"] {
+        let path = config(text);
+        // What is in it is looked at where it is read.
+        let expected = Some(RulesFile::Config(path.clone().into()));
+        assert_eq!(rules(&["--config", &path, "--", "ls"]), expected, "{text}");
+    }
+    let path = config("[rules]\n");
+    let failure = of(&["--config", &path, "--rules", "r.toml", "--", "ls"]).expect_err("refused");
+    assert_eq!(failure.kind, Kind::Usage);
+    assert!(parser().try_get_matches_from(["run", "--rules="]).is_err());
+}
+
+#[test]
 fn a_missing_file_is_bad_configuration() {
     let failure = of(&["--config", "/nowhere/x.toml", "--", "ls"]).expect_err("refused");
     assert_eq!(failure.kind, Kind::Config);

@@ -29,6 +29,8 @@ use crate::store::read_work::InboxSummary;
 
 /// The phase of an agent that no adrt runs.
 const STOPPED: &str = "stopped";
+/// The phase of one whose process started its adrt, not the other way round.
+const ATTACHED: &str = "attached";
 /// The phase of one whose adrt does not answer.
 const UNREACHABLE: &str = "unreachable";
 
@@ -59,11 +61,11 @@ pub struct StatusArgs {
 pub struct Status {
     /// The agent.
     pub agent: String,
-    /// `starting`, `running`, `backoff`, `stopping`, … or `stopped`.
+    /// `starting`, `running`, `attached`, `backoff`, `stopping`, … or `stopped`.
     pub phase: String,
     /// Since when, RFC 3339.
     pub since: Option<String>,
-    /// The `adrt run`.
+    /// The `adrt run`, or `adrt attach`.
     pub run_id: Option<String>,
     /// The agent's process.
     pub pid: Option<i64>,
@@ -388,7 +390,7 @@ impl Status {
     /// How well it is.
     pub fn health(&self) -> Health {
         match self.phase.as_str() {
-            "running" | "starting" => {
+            "running" | "starting" | ATTACHED => {
                 let trouble = self.crash_loop == Some(true)
                     || self.inbox.as_ref().is_some_and(|inbox| inbox.full)
                     || self.store.as_deref().is_some_and(|store| store != "ok")
@@ -443,6 +445,7 @@ mod tests {
     fn health() {
         for (phase, health) in [
             ("running", Health::Ok),
+            ("attached", Health::Ok),
             ("starting", Health::Ok),
             ("backoff", Health::Degraded),
             ("stopping", Health::Degraded),
@@ -459,6 +462,10 @@ mod tests {
         let full =
             Status { inbox: Some(Inbox { full: true, ..Inbox::default() }), ..status("running") };
         assert_eq!(full.health(), Health::Degraded);
+        let trouble = Some("line 1, column 1: no".to_owned());
+        let rules = Rules { trouble, ..Rules::default() };
+        let unruly = Status { rules: Some(rules), ..status("running") };
+        assert_eq!(unruly.health(), Health::Degraded);
         let again = Status { crashes_in_row: Some(1), ..status("starting") };
         assert_eq!(again.health(), Health::Degraded);
     }

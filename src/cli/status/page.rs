@@ -77,7 +77,9 @@ fn since(context: &Context, status: &Status) -> String {
 fn process(context: &Context, status: &Status, page: &mut Page) {
     if let Some(pid) = status.pid {
         let adrt = status.adrt_pid.map_or_else(String::new, |pid| format!(", its adrt {pid}"));
-        page.field("pid", format!("{pid}{adrt}"));
+        // Of an attached one adrt knows only who started it.
+        let name = if status.phase == super::ATTACHED { "client" } else { "pid" };
+        page.field(name, format!("{pid}{adrt}"));
     } else if let Some(pid) = status.adrt_pid {
         page.field("adrt", format!("pid {pid}"));
     }

@@ -226,15 +226,8 @@ impl Reading {
     /// # Ok::<(), adrt::engines::context::SignalError>(())
     /// ```
     pub fn analyze(&self, kind: &str, signals: &Signals) -> Context {
-        let pressure_score = self.pressure(signals);
-        let risk = self.risk(signals);
-        Context {
-            risk,
-            stability: Stability::of(pressure_score),
-            context: self.context_of(kind),
-            pressure_score,
-            tags: tags(kind, risk, signals),
-        }
+        let (context, risk) = (self.context_of(kind), self.risk(signals));
+        Context::of(kind, context, risk, self.pressure(signals), signals)
     }
 }
 
@@ -253,6 +246,19 @@ fn tags(kind: &str, risk: Risk, signals: &Signals) -> Vec<Cow<'static, str>> {
 }
 
 impl Context {
+    /// What follows from what an event was read as: the same again, whatever
+    /// events are read as by now.
+    pub fn of(
+        kind: &str,
+        context: Arc<str>,
+        risk: Risk,
+        pressure_score: f64,
+        signals: &Signals,
+    ) -> Self {
+        let stability = Stability::of(pressure_score);
+        Self { risk, stability, context, pressure_score, tags: tags(kind, risk, signals) }
+    }
+
     /// As it stands on the wire.
     pub fn to_json(&self) -> String {
         serde_json::json!({

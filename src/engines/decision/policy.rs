@@ -219,3 +219,22 @@ impl RuleText {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_was_written_down_is_the_same_to_the_last_bit() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..500 {
+            let mut any = || rng.f64();
+            let weights = Weights { severity: any(), cpu: any(), ..Weights::default() };
+            let reading = Reading { weights, ..Reading::default() };
+            let rule = Rule::new(None, RiskMatch::Any, any(), "act", "so");
+            let policy = Policy::new(reading, Thresholds([any(), any(), any(), any()]), vec![rule]);
+            let read = Policy::from_json(&policy.to_json());
+            assert_eq!(read.ok().as_ref(), Some(&policy));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Decisions: made, written down, and what their outcomes teach.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Draft;
@@ -14,9 +15,7 @@ use crate::protocol::work::{Call, Decide, EventText, Outcome, OutcomeOf, Process
 use crate::supervisor::agenda::learned::Lesson;
 use crate::supervisor::apply::Judgement;
 use crate::supervisor::book::Doc;
-use crate::supervisor::io::{
-    DecisionRef, DecisionRow, PolicyRow, ReviewRef, ReviewRow, Seq, WorkOp,
-};
+use crate::supervisor::io::{DecisionRef, DecisionRow, PolicyRow, Seq, WorkOp};
 use crate::supervisor::keys;
 
 /// A decision to be, with what it is made of.
@@ -42,7 +41,7 @@ impl Draft<'_> {
                 None => (self.arrive_done(event)?, event.clone(), *signals),
             },
             Process::Delivered(seq) => {
-                if let Some(row) = self.known.decision(&DecisionRef::Event(*seq)).cloned() {
+                if let Some(row) = self.decision_about(*seq) {
                     return self.process_again(&row);
                 }
                 let event = self.delivered(*seq)?;
@@ -93,7 +92,7 @@ impl Draft<'_> {
     fn processed_before(&mut self, event: &EventText) -> Option<DecisionRow> {
         let id = super::events::id_of(event)?;
         let seq = self.came_before(id)?;
-        self.known.decision(&DecisionRef::Event(seq)).cloned()
+        self.decision_about(seq)
     }
 
     /// An event that is in the agent's hands.
@@ -105,11 +104,9 @@ impl Draft<'_> {
 
     /// It was processed before: the same answer, and nothing is written.
     fn process_again(&mut self, row: &DecisionRow) -> Result<(), WireError> {
-        let signals = Signals::of_event(&basis_signals(&row.basis))?;
-        let mut context = self.context.judgement.policy.reading.analyze(&row.kind, &signals);
-        // What it was decided by may have changed since.
-        context.context = row.context.clone();
-        context.risk = row.risk;
+        // What events are read as may have changed since.
+        let (signals, pressure) = read_basis(&row.basis)?;
+        let context = Context::of(&row.kind, row.context.clone(), row.risk, pressure, &signals);
         self.process_result(row, &context, false);
         Ok(())
     }
@@ -281,11 +278,26 @@ impl Draft<'_> {
 
     /// A decision as this very transaction has it, or else the disk.
     pub(super) fn decision_as_it_is(&self, id: u64) -> Option<DecisionRow> {
-        let here = self.work_ops().rev().find_map(|op| match op {
-            WorkOp::Decision(row) if row.id == id => Some(&**row),
+        self.decision_here(|row| row.id == id)
+            .or_else(|| self.known.decision(&DecisionRef::Id(id)))
+            .cloned()
+    }
+
+    /// The decision that was made by processing an event, in this very
+    /// transaction or before.
+    fn decision_about(&self, seq: Seq) -> Option<DecisionRow> {
+        // A decision about no event bears a zero.
+        let is_about = |row: &DecisionRow| row.seq == seq && seq > 0;
+        let known = self.known.decision(&DecisionRef::Event(seq));
+        self.decision_here(is_about).or(known.filter(|row| is_about(row))).cloned()
+    }
+
+    /// As this transaction has written it last.
+    fn decision_here(&self, is: impl Fn(&DecisionRow) -> bool) -> Option<&DecisionRow> {
+        self.work_ops().rev().find_map(|op| match op {
+            WorkOp::Decision(row) if is(row) => Some(&**row),
             _ => None,
-        });
-        here.or_else(|| self.known.decision(&DecisionRef::Id(id))).cloned()
+        })
     }
 
     /// The evidence that a confidence was made of, as far as that can be told.
@@ -305,11 +317,6 @@ impl Draft<'_> {
         for row in known {
             self.put(WorkOp::Calibration(row));
         }
-    }
-
-    /// The review of a decision, as the disk has it.
-    pub(super) fn review_of_decision(&self, id: u64) -> Option<ReviewRow> {
-        self.known.review(&ReviewRef::Decision(id)).cloned()
     }
 }
 
@@ -354,16 +361,18 @@ fn basis(signals: &Signals, context: &Context, confidence: &Confidence) -> Strin
     )
 }
 
-/// The signals in [`basis`], as an object.
-fn basis_signals(basis: &str) -> String {
-    let mut signals = "{}";
+/// The signals and the pressure in [`basis`].
+fn read_basis(basis: &str) -> Result<(Signals, f64), WireError> {
+    let (mut signals, mut pressure) = ("{}", "0");
     let _ = crate::json::each_member(basis, |key, value| {
-        if key == "\"signals\"" {
-            signals = value;
+        match key {
+            "\"signals\"" => signals = value,
+            "\"pressure\"" => pressure = value,
+            _ => {}
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     });
-    signals.into()
+    Ok((Signals::of_event(signals)?, pressure.parse().unwrap_or_default()))
 }
 
 /// Where a rule stands, for people: `call 1`, `user 2`, `built-in 3`.

@@ -19,31 +19,8 @@ const RESOLVED: &str = "review.resolved";
 impl Draft<'_> {
     /// `review.request`.
     pub(super) fn review_request(&mut self, request: &ReviewRequest) -> Result<(), WireError> {
-        if let Some(key) = &request.key
-            && let Some(settled) = self.known.review(&ReviewRef::Key(key.clone())).cloned()
-            && settled.status != ReviewStatus::Pending
-        {
-            self.review_result(&settled);
-            return Ok(());
-        }
-        if let Some(row) = self.own_review_of_decision(request) {
-            self.review_result(&row);
-            return Ok(());
-        }
-        let same = |row: &ReviewRow| match &request.key {
-            Some(key) => row.key.as_ref() == Some(key),
-            None => {
-                row.key.is_none()
-                    && row.prompt == request.prompt
-                    && row.options == request.options
-                    && row.decision == request.decision
-            }
-        };
-        if let Some(mut row) = self.doc.agenda.reviews.alike(same).cloned() {
-            row.count = row.count.saturating_add(1);
-            self.review_result(&row);
-            self.put_review(row);
-            return Ok(());
+        if let Some(row) = self.asked_by_key(request) {
+            return self.asked_again(row);
         }
         let decision = match request.decision {
             None => None,
@@ -52,12 +29,28 @@ impl Draft<'_> {
                 WireError::invalid_params(why).with_text("member", "decision_id")
             })?),
         };
+        let its_own = decision.as_ref().and_then(|row| self.review_of_decision(row));
+        // Taken over by one key, it is not for another.
+        let is_anothers = |row: &ReviewRow| row.key.is_some() && request.key.is_some();
+        let decision = match its_own {
+            Some(row) if !is_anothers(&row) => return self.take_over(row, request),
+            Some(_) => None,
+            None => decision,
+        };
+        let same = |row: &ReviewRow| {
+            request.key.is_none()
+                && row.key.is_none()
+                && row.prompt == request.prompt
+                && row.options == request.options
+                && row.decision == request.decision
+        };
+        if let Some(row) = self.doc.agenda.reviews.alike(same).cloned() {
+            return self.asked_again(row);
+        }
         let id = self.ask(request.prompt.clone(), Some(request))?;
         if let Some(decision) = decision {
             self.review_is_about(id, decision.id);
-            if decision.review.is_none() {
-                self.put(WorkOp::Decision(Box::new(DecisionRow { review: Some(id), ..decision })));
-            }
+            self.put(WorkOp::Decision(Box::new(DecisionRow { review: Some(id), ..decision })));
         }
         if let Some(row) = self.doc.agenda.reviews.get(id).cloned() {
             self.review_result(&row);
@@ -65,28 +58,63 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// The review that a decision waits for by itself. Who asks about the
-    /// decision takes it over, with their own words; one that was taken over by
-    /// a key is no longer for others.
-    fn own_review_of_decision(&mut self, request: &ReviewRequest) -> Option<ReviewRow> {
-        let found = self.review_of_decision(request.decision?)?;
-        let Some(row) = self.doc.agenda.reviews.get(found.id).cloned() else {
-            return (found.key.is_none() || found.key == request.key).then_some(found);
-        };
-        if row.key.is_some() {
-            return (row.key == request.key).then_some(row);
+    /// The review that was asked for by the same key.
+    fn asked_by_key(&self, request: &ReviewRequest) -> Option<ReviewRow> {
+        let key = request.key.as_ref()?;
+        let has_key = |row: &ReviewRow| row.key.as_ref() == Some(key);
+        let waits = self.doc.agenda.reviews.alike(has_key).cloned();
+        waits.or_else(|| self.settled_review(has_key, &ReviewRef::Key(key.clone())))
+    }
+
+    /// The review of a decision.
+    fn review_of_decision(&self, decision: &DecisionRow) -> Option<ReviewRow> {
+        let id = decision.review?;
+        let waits = self.doc.agenda.reviews.get(id).cloned();
+        waits.or_else(|| self.settled_review(|row| row.id == id, &ReviewRef::Decision(decision.id)))
+    }
+
+    /// One that waits no longer, as this very transaction has it, or else the
+    /// disk.
+    fn settled_review(
+        &self,
+        is: impl Fn(&ReviewRow) -> bool,
+        which: &ReviewRef,
+    ) -> Option<ReviewRow> {
+        let here = self.work_ops().rev().find_map(|op| match op {
+            WorkOp::Review(row) if is(row) => Some(&**row),
+            _ => None,
+        });
+        let row = here.or_else(|| self.known.review(which));
+        row.filter(|row| row.status != ReviewStatus::Pending).cloned()
+    }
+
+    /// What waits is asked once more; what is settled stays as it is.
+    fn asked_again(&mut self, mut row: ReviewRow) -> Result<(), WireError> {
+        let waits = row.status == ReviewStatus::Pending;
+        row.count = row.count.saturating_add(u32::from(waits));
+        self.review_result(&row);
+        if waits {
+            self.put_review(row);
         }
-        let timeout = request.timeout.map(|timeout| self.context.age + timeout);
-        let row = ReviewRow {
-            key: request.key.clone(),
-            prompt: request.prompt.clone(),
-            options: request.options.clone(),
-            expires: timeout.or(row.expires),
-            default: if request.default_approve { ReviewStatus::Approved } else { row.default },
-            ..row
-        };
-        self.put_review(row.clone());
-        Some(row)
+        Ok(())
+    }
+
+    /// The review that a decision waits for by itself. Who asks about the
+    /// decision takes it over, with their own words.
+    fn take_over(&mut self, row: ReviewRow, request: &ReviewRequest) -> Result<(), WireError> {
+        self.review_result(&row);
+        if row.status == ReviewStatus::Pending && row.key.is_none() {
+            let timeout = request.timeout.map(|timeout| self.context.age + timeout);
+            self.put_review(ReviewRow {
+                key: request.key.clone(),
+                prompt: request.prompt.clone(),
+                options: request.options.clone(),
+                expires: timeout.or(row.expires),
+                default: if request.default_approve { ReviewStatus::Approved } else { row.default },
+                ..row
+            });
+        }
+        Ok(())
     }
 
     /// Asks whether a decision may be carried out: the review's number. What is

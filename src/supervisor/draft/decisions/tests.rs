@@ -79,6 +79,10 @@ fn who_asks_about_a_decision_by_a_key_takes_its_review_over() {
     assert_eq!(result(&mut bed, "review.request", mine)["review_id"], 1);
     let other = mine.replace("\"k\"", "\"l\"");
     assert_eq!(result(&mut bed, "review.request", &other)["review_id"], 2);
+    assert_eq!(bed.shelf.decisions[&1].review, Some(1), "which is another question");
+    let plain = r#"{"prompt":"?","decision_id":1}"#;
+    assert_eq!(result(&mut bed, "review.request", plain)["review_id"], 1);
+    assert_eq!(&*bed.shelf.reviews[&1].prompt, "Run repair.sh?", "its words stay");
     assert_eq!(process(&mut bed, RECOVERY)["review_id"], 3, "that one was for another");
 }
 
@@ -157,8 +161,13 @@ fn a_delivered_event_is_processed_once() {
     assert_eq!(first, second);
     assert_eq!(bed.shelf.decisions.len(), 1);
     assert_eq!(bed.shelf.events[&1].status.state, EventState::Pending, "it is still held");
-    let unknown = result(&mut bed, "event.process", r#"{"seq":7}"#);
-    assert_eq!(unknown["data"]["kind"], "unknown_event");
+    let decide = format!(r#"{{"event":{RECOVERY},"context":"a","risk":"low","confidence":0.9}}"#);
+    result(&mut bed, "decision.decide", &decide);
+    for seq in [7, 0] {
+        // A decision about no event is not about event 0.
+        let unknown = result(&mut bed, "event.process", &format!(r#"{{"seq":{seq}}}"#));
+        assert_eq!(unknown["data"]["kind"], "unknown_event", "{unknown}");
+    }
 }
 
 #[test]
@@ -224,4 +233,99 @@ fn another_policy_holds_from_the_next_decision_on() {
     assert_eq!(process(&mut bed, OVERLOAD)["action"], "run_recovery");
     assert_eq!(bed.shelf.policies.len(), 2);
     assert_ne!(bed.shelf.decisions[&1].policy, bed.shelf.decisions[&2].policy);
+}
+
+#[test]
+fn one_transaction_decides_an_event_once() {
+    let mut bed = Bed::working(setup(), 1);
+    bed.operator(1, "event.emit", &format!(r#"{{"event":{OVERLOAD}}}"#));
+    bed.commit_all();
+    let by_seq = r#"{"method":"event.process","params":{"seq":1}}"#;
+    let found = result(&mut bed, "tx", &format!(r#"{{"ops":[{by_seq},{by_seq}]}}"#));
+    assert_eq!(found["results"][0], found["results"][1]);
+    let by_id =
+        r#"{"method":"event.process","params":{"event":{"type":"timeout","source":"s","id":"a"}}}"#;
+    let found = result(&mut bed, "tx", &format!(r#"{{"ops":[{by_id},{by_id}]}}"#));
+    assert_eq!(found["results"][0], found["results"][1]);
+    assert_eq!((bed.shelf.events.len(), bed.shelf.decisions.len()), (2, 2));
+}
+
+#[test]
+fn an_event_that_comes_again_is_told_what_it_was_told_whatever_the_policy_is_by_now() {
+    let mut bed = Bed::working(setup(), 1);
+    let event =
+        r#"{"type":"timeout","id":"a","severity":0.45,"cpu":91.7,"latency_ms":1234.5678901234567}"#;
+    let first = process(&mut bed, event);
+    let mut reading = crate::engines::context::Reading::default();
+    reading.names.insert("timeout".into(), "self_healing".into());
+    reading.weights = crate::engines::context::Weights { cpu: 0.9, ..reading.weights };
+    let policy = crate::engines::decision::Policy::new(reading, Default::default(), Vec::new());
+    bed.give(Input::Policy(std::sync::Arc::new(policy)));
+    assert_eq!(process(&mut bed, event), first);
+}
+
+#[test]
+fn a_decision_has_one_review_whoever_asks_for_it() {
+    let mut bed = Bed::working(setup(), 1);
+    let decide = |risk: &str| {
+        format!(
+            r#"{{"method":"decision.decide","params":{{"event":{RECOVERY},"context":"a","risk":"{risk}","confidence":0.1,"rules":[[null,null,0,"act","so"]]}}}}"#
+        )
+    };
+    let ask = |id: u32, more: &str| {
+        format!(
+            r#"{{"method":"review.request","params":{{"prompt":"?","decision_id":{id}{more}}}}}"#
+        )
+    };
+    // Its own, in the same transaction, …
+    let ops = [decide("high"), ask(1, ""), ask(1, r#","key":"k""#)].join(",");
+    let found = result(&mut bed, "tx", &format!(r#"{{"ops":[{ops}]}}"#));
+    let results = &found["results"];
+    assert_eq!(results[0]["review_id"], 1, "{found}");
+    assert_eq!((&results[1]["review_id"], &results[2]["review_id"]), (&json!(1), &json!(1)));
+    // … and one that was asked for about a decision that needed none.
+    let run = decide("low").replace("\"confidence\":0.1", "\"confidence\":0.9");
+    let ops = [run, ask(2, ""), ask(2, r#","options":["yes"]"#)].join(",");
+    let found = result(&mut bed, "tx", &format!(r#"{{"ops":[{ops}]}}"#));
+    assert_eq!(found["results"][1]["review_id"], 2, "{found}");
+    assert_eq!(found["results"][2]["review_id"], 2);
+    assert_eq!(bed.shelf.decisions[&2].review, Some(2));
+    // A key that was never used finds it, too.
+    let asked = r#"{"prompt":"?","decision_id":2,"key":"new"}"#;
+    assert_eq!(result(&mut bed, "review.request", asked)["review_id"], 2);
+    bed.operator(1, "review.resolve", r#"{"id":2,"status":"rejected","answer":["no"]}"#);
+    bed.commit_all();
+    let found = result(&mut bed, "review.request", asked);
+    assert_eq!(
+        (&found["status"], &found["answer"]),
+        (&json!("rejected"), &json!(["no"])),
+        "and its answer when it is settled: {found}"
+    );
+}
+
+#[test]
+fn what_an_operators_transaction_has_settled_is_settled() {
+    let mut bed = Bed::working(setup(), 1);
+    result(&mut bed, "review.request", r#"{"prompt":"?","key":"k"}"#);
+    let resolve = r#"{"method":"review.resolve","params":{"id":1,"status":"approved"}}"#;
+    let ask = r#"{"method":"review.request","params":{"prompt":"?","key":"k"}}"#;
+    bed.operator(1, "tx", &format!(r#"{{"ops":[{resolve},{ask}]}}"#));
+    bed.commit_all();
+    assert_eq!(bed.shelf.reviews.len(), 1, "nobody is asked again");
+}
+
+#[test]
+fn numbers_are_taken_to_the_last_bit() {
+    let mut bed = Bed::working(setup(), 1);
+    let mut rng = fastrand::Rng::with_seed(1);
+    for _ in 0..100 {
+        let given = rng.f64();
+        let asked = format!(
+            r#"{{"event":{RECOVERY},"context":"a","risk":"low","confidence":{given},"rules":[[null,null,{given},"act","so"]]}}"#
+        );
+        let found = result(&mut bed, "decision.decide", &asked);
+        assert_eq!(found["action"], "act", "{given} is no less than itself");
+        let (_, kept) = bed.shelf.decisions.last_key_value().unwrap();
+        assert_eq!(kept.confidence, given);
+    }
 }

@@ -1,0 +1,77 @@
+//! One `adrt attach`: the same loop over the same store, for a client that
+//! started adrt and speaks on its stdin and stdout.
+//!
+//! The order is that of a run: the lock, the database, what a killed adrt may
+//! have left of its agent. Nothing is spawned, so nothing is reaped, and the
+//! service manager is the client's business.
+
+use nix::unistd::{getpid, getppid};
+
+use super::driver::Agent;
+use super::relay;
+use super::run::{
+    Beside, Ends, FLUSH_PATIENCE, RunError, drive, hold, options, parts, place, read_rules,
+    sensors, system,
+};
+use crate::output::Sink;
+use crate::process::reap::Reaper;
+use crate::process::sweep;
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::store::lock::HolderKind;
+use crate::store::open::Store;
+use crate::supervisor::io::{Boot, Outcome, Verdict};
+use crate::systemd::Notifier;
+
+/// Serves the program that started adrt until it is done.
+///
+/// # Errors
+/// What kept it from beginning; see [`RunError`].
+pub fn attach(settings: &Settings) -> Result<Verdict, RunError> {
+    let rules = read_rules(settings)?;
+    let home = place(settings)?;
+    let held = hold(settings, &home, HolderKind::Attach)?;
+    let sensors = sensors(settings);
+    let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
+    kill_left_over(&boot)?;
+    let signals = Signals::install().map_err(system("signal handlers"))?;
+    let (lock, control) = held.unzip();
+    let stderr = Sink::stderr().map_err(system("output thread"))?;
+    let (client, written) = relay::take().map_err(system("the wire on stdin and stdout"))?;
+    let token = settings.attached.clone().unwrap_or_default();
+    let ends = Ends {
+        agent: Agent::Attached { client: Some(client), token },
+        reaper: Reaper::new(),
+        notifier: Notifier::disabled(),
+        text: stderr.clone(),
+        stderr,
+    };
+    let beside = Beside { sensors, rules };
+    let verdict = drive(parts(settings, control, (store, boot), signals, ends, beside)?)?;
+    // The last answers may take as long as the client takes to read them, and
+    // who attaches next need not wait for that.
+    drop(lock);
+    let patience = match verdict.outcome {
+        Outcome::Done => settings.stop_timeout,
+        Outcome::Stopped
+        | Outcome::GaveUp
+        | Outcome::Fatal
+        | Outcome::AgentFailed(_)
+        | Outcome::ExecFailed(_)
+        | Outcome::StoreFailed => FLUSH_PATIENCE.min(settings.stop_timeout),
+    };
+    written.wait(patience);
+    Ok(verdict)
+}
+
+/// Kills what a killed `adrt run` may have left of this agent. But not if that
+/// is who attaches here: an old incarnation does not become the new one.
+fn kill_left_over(boot: &Boot) -> Result<(), RunError> {
+    let Some(orphan) = &boot.orphan else { return Ok(()) };
+    let those = [getpid().as_raw(), getppid().as_raw()];
+    if those.iter().any(|pid| sweep::is_orphan(orphan, *pid)) {
+        return Err(RunError::LeftOver);
+    }
+    sweep::kill_orphan_group(orphan);
+    Ok(())
+}

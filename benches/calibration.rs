@@ -15,6 +15,8 @@
 //!
 //! `cargo bench --bench calibration`
 
+#![expect(clippy::disallowed_methods, reason = "what benches share starts processes")]
+
 #[expect(dead_code, reason = "each bench uses a part of it")]
 mod support;
 

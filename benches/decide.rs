@@ -12,6 +12,8 @@
 //!
 //! `cargo bench --bench decide`
 
+#![expect(clippy::disallowed_methods, reason = "what benches share starts processes")]
+
 #[expect(dead_code, reason = "each bench uses a part of it")]
 mod support;
 

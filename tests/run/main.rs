@@ -14,6 +14,7 @@
 mod support;
 
 mod attach;
+mod decisions;
 mod disk;
 mod endurance;
 mod kills;

@@ -12,8 +12,6 @@ use crate::protocol::error::WireError;
 use crate::protocol::message::{WriteExtra, params_of};
 use crate::protocol::work::{Assess, Call, Decide, Outcome, OutcomeOf, Process, WorkWrite};
 
-/// Under this name is kept what all contexts have taught.
-const ALL_CONTEXTS: &str = "*";
 /// Rules in one request: each is tried.
 const RULES_MAX: usize = 1000;
 
@@ -40,9 +38,6 @@ fn probability(member: &'static str, value: f64) -> Result<f64, WireError> {
 }
 
 fn context(value: String) -> Result<Arc<str>, WireError> {
-    if value == ALL_CONTEXTS {
-        return Err(wrong("context", "can't be \"*\": that stands for all of them"));
-    }
     name("context", value)
 }
 

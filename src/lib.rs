@@ -42,6 +42,65 @@
 //! - *Nothing waits for ever*: the diagram in [`supervisor::machine`] names
 //!   the deadline or the pending input of each phase.
 
+//!
+//! # The engines by themselves
+//!
+//! What an event means, how sure one may be, what to do about it, and what is
+//! learnt from how it went: functions of their arguments, to be used without
+//! an agent, a database or a clock.
+//!
+//! ```
+//! use adrt::clock::Age;
+//! use adrt::engines::confidence::{Calibration, calculate};
+//! use adrt::engines::context::{Reading, Risk, Signals};
+//! use adrt::engines::decision::{Policy, Question, Verdict};
+//! use adrt::engines::environment::Level;
+//!
+//! let policy = Policy::default();
+//! let event = r#"{"type":"service_overload","cpu":94,"memory":88,"severity":0.82}"#;
+//! let signals = Signals::of_event(event)?;
+//!
+//! // What it means.
+//! let context = policy.reading.analyze("service_overload", &signals);
+//! assert_eq!((context.risk, &*context.context), (Risk::High, "resource_pressure"));
+//!
+//! // How likely it is that acting is right. Nothing was learnt yet; what was
+//! // learnt about this context and risk, and when it is now, is the caller's
+//! // to keep.
+//! let mut learnt = Calibration::default();
+//! let mut now = Age::from_millis(0);
+//! let sure = |learnt: &Calibration, now: Age| {
+//!     calculate(&policy.reading.weights, &signals, context.risk, Some(learnt), None, now)
+//! };
+//! let confidence = sure(&learnt, now);
+//! assert_eq!(format!("{:.2}", confidence.value), "0.78");
+//!
+//! // What to do, and whether a person is asked first.
+//! let decide = |confidence: f64| {
+//!     policy.decide(&[], &Question {
+//!         context: &context.context,
+//!         risk: context.risk,
+//!         confidence,
+//!         environment: Level::Calm,
+//!     })
+//! };
+//! let decision = decide(confidence.value);
+//! assert_eq!(&*decision.rule.action, "restart_service");
+//! assert_eq!(decision.verdict, Verdict::Execute);
+//!
+//! // It went wrong, and again, and again: then it is not done any more.
+//! for _ in 0..30 {
+//!     now = Age::from_millis(now.millis() + 60_000);
+//!     learnt = learnt.learn(confidence.q, false, now);
+//! }
+//! let humbled = sure(&learnt, now);
+//! assert!(humbled.value < 0.5);
+//! let decision = decide(humbled.value);
+//! assert_eq!(&*decision.rule.action, "throttle_requests");
+//! assert_eq!(decision.verdict, Verdict::Review);
+//! # Ok::<(), adrt::engines::context::SignalError>(())
+//! ```
+
 pub mod cli;
 pub mod clock;
 pub mod engines;

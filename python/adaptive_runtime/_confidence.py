@@ -36,6 +36,8 @@ RAISED = {"calm": 0.0, "elevated": 0.05, "high": 0.10, "critical": 0.20}
 HIGHEST_THRESHOLD = 0.95
 
 LEAST, MOST = 0.02, 0.98
+DIGITS = 1e12
+"""A confidence is told in steps of 1 / 10^12."""
 UNKNOWN = 0.5
 """The evidence of an event that has no signals."""
 RATE_A, RATE_B = 0.03, 0.1
@@ -105,7 +107,9 @@ class ConfidenceEngine:
         caution = CAUTION[risk]
         q = _clamp(base * caution, LEAST, MOST)
         a, b, left = self.serving(context, risk).aged(self._clock())
-        final = _clamp(_sigmoid(a * _logit(q) + b), LEAST, MOST)
+        raw = _sigmoid(a * _logit(q) + b)
+        # Severity 0.2 is enough for a threshold of 0.2, whatever the last bit became.
+        final = _clamp(math.floor(raw * DIGITS + 0.5) / DIGITS, LEAST, MOST)
         self._calls += 1
         return Confidence(
             {

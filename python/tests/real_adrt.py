@@ -76,6 +76,7 @@ class RealAdrt(unittest.TestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.running.append(process)
         return process

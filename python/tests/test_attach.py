@@ -60,6 +60,7 @@ class Attaching(unittest.TestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
@@ -241,7 +242,7 @@ class Attaching(unittest.TestCase):
         ):
             process = self.start(source)
             self.assertEqual(process.stdout.readline(), "up\n")
-            process.send_signal(signal.SIGINT)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
             _, err = process.communicate(timeout=PATIENCE)
             self.assertEqual(err.splitlines()[-1], "KeyboardInterrupt")
             self.assertEqual(process.returncode, -signal.SIGINT)
@@ -435,7 +436,7 @@ class ForReal(RealAdrt):
         # The operator reaches it all the same.
         self.adrt("state", "patch", "counter", '{"told": true}')
         self.assertEqual(self.state("counter"), {"told": True})
-        holder.send_signal(signal.SIGINT)
+        os.killpg(holder.pid, signal.SIGINT)
         _, err = holder.communicate(timeout=PATIENCE)
         self.assertIn("KeyboardInterrupt", err)
         self.run_alone(*self.script(self.COUNT, "counter.py"))

@@ -612,6 +612,7 @@ class UnderAdrt(RealAdrt):
 
     def asked(self):
         listed = json.loads(self.adrt("reviews", "list", "agent", "--json"))
+        # Asked in the agent's words, once it asks.
         return [review for review in listed if review["prompt"] == "Do it?"]
 
     def test_the_environment(self):

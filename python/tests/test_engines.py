@@ -408,7 +408,7 @@ class Golden(unittest.TestCase):
     def same(self, found, expected, rounded=()):
         for name, value in expected.items():
             if name in rounded:
-                self.assertLessEqual(abs(found[name] - value), 1e-12 * max(abs(value), 1.0), name)
+                self.assertLessEqual(abs(found[name] - value), 2e-12 * max(abs(value), 1.0), name)
             else:
                 self.assertEqual(found[name], value, name)
 

@@ -106,7 +106,7 @@ class Operations(Scenes):
         self.assertIn("bad: repair failed with code 1", out)
         self.assertIn("cache: approved by", out)
         self.assertIn("web: left alone", out)
-        outcomes = [row["outcome"] for row in json.loads(self.adrt("decisions", "list", "ops", "--json"))]
+        outcomes = [row.get("success") for row in json.loads(self.adrt("decisions", "list", "ops", "--json"))]
         self.assertEqual(len(outcomes), 4)
         self.assertEqual(outcomes.count(None), 1, "each repair has taught once")
 

@@ -43,9 +43,9 @@ class Reviews:
                 return number
         for number, asked in self.all.items():
             if about is not None and asked["decision_id"] == about:
-                if key is not None and asked["key"] is None and asked["status"] == "pending":
-                    self._take_over(number, params)
-                if key is None or asked["key"] in (None, key):
+                if asked["key"] in (None, key):
+                    if asked["key"] is None and asked["status"] == "pending":
+                        self._take_over(number, params)
                     return number
         for number, asked in self.all.items():
             if key is None and asked["key"] is None and asked["status"] == "pending":
@@ -55,7 +55,7 @@ class Reviews:
         return None
 
     def _take_over(self, number: int, params: dict[str, Any]) -> None:
-        """Who asks about a decision by a key has its review, with their own words."""
+        """Who asks about a decision has its review, with their own words."""
         asked = self.all[number]
         for name in ("key", "prompt", "options"):
             self._undo.put(asked, name, params.get(name))

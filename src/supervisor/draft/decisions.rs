@@ -29,25 +29,23 @@ struct Made<'a> {
     decision: Decision<'a>,
 }
 
+/// An event on its way to a decision.
+enum TakenIn {
+    /// It was decided about.
+    Before(Box<DecisionRow>),
+    /// It is new, or was not decided about yet.
+    New(Seq, EventText, Signals),
+}
+
 impl Draft<'_> {
     // -------------------------------------------------------------- processing
 
     /// `event.process`: event, decision and checkpoint together.
     pub(super) fn process(&mut self, process: &Process) -> Result<(), WireError> {
         let judgement = self.context.judgement.clone();
-        let (seq, event, signals) = match process {
-            Process::Event(event, signals) => match self.processed_before(event) {
-                Some(row) => return self.process_again(&row),
-                None => (self.arrive_done(event)?, event.clone(), *signals),
-            },
-            Process::Delivered(seq) => {
-                if let Some(row) = self.decision_about(*seq) {
-                    return self.process_again(&row);
-                }
-                let event = self.delivered(*seq)?;
-                let signals = Signals::of_event(&event.text)?;
-                (*seq, event, signals)
-            }
+        let (seq, event, signals) = match self.taken_in(process)? {
+            TakenIn::Before(row) => return self.process_again(&row),
+            TakenIn::New(seq, event, signals) => (seq, event, signals),
         };
         let context = judgement.policy.reading.analyze(&event.kind, &signals);
         let confidence = calculate(
@@ -85,6 +83,24 @@ impl Draft<'_> {
         self.progress = true;
         self.process_result(&row, &context, self.checkpoints && !before);
         Ok(())
+    }
+
+    /// What is to be processed, or what came of it before.
+    fn taken_in(&mut self, process: &Process) -> Result<TakenIn, WireError> {
+        match process {
+            Process::Event(event, signals) => Ok(match self.processed_before(event) {
+                Some(row) => TakenIn::Before(Box::new(row)),
+                None => TakenIn::New(self.arrive_done(event)?, event.clone(), *signals),
+            }),
+            Process::Delivered(seq) => {
+                if let Some(row) = self.decision_about(*seq) {
+                    return Ok(TakenIn::Before(Box::new(row)));
+                }
+                let event = self.delivered(*seq)?;
+                let signals = Signals::of_event(&event.text)?;
+                Ok(TakenIn::New(*seq, event, signals))
+            }
+        }
     }
 
     /// The decision that was made when an event with this source and id came

@@ -37,8 +37,8 @@ fn probability(member: &'static str, value: f64) -> Result<f64, WireError> {
     (0.0..=1.0).contains(&value).then_some(value).ok_or_else(refusal)
 }
 
-fn context(value: Option<String>) -> Result<Option<Arc<str>>, WireError> {
-    value.map(|value| name("context", value)).transpose()
+fn context(value: String) -> Result<Arc<str>, WireError> {
+    name("context", value)
 }
 
 #[derive(Deserialize)]
@@ -94,7 +94,7 @@ pub(super) fn calculate(text: &str) -> Result<Assess, WireError> {
     Ok(Assess::Calculate {
         signals: Signals::of_event(params.event.get())?,
         risk: risk("context_risk", &params.context_risk)?,
-        context: context(params.context)?,
+        context: params.context.map(context).transpose()?,
     })
 }
 
@@ -132,7 +132,7 @@ pub(super) fn record_outcome(text: &str) -> Decoded {
             OutcomeOf::Stated {
                 confidence: probability("confidence", confidence)?,
                 risk: risk("context_risk", &name)?,
-                context: context(params.context)?,
+                context: params.context.map(context).transpose()?,
             }
         }
         _ => {
@@ -169,7 +169,7 @@ pub(super) fn decide(text: &str) -> Decoded {
     let rules: Result<_, WireError> = params.rules.iter().map(|raw| rule(raw.get())).collect();
     let decide = Decide {
         event: event(params.event.get())?,
-        context: name("context", params.context)?,
+        context: context(params.context)?,
         risk: risk("risk", &params.risk)?,
         confidence: probability("confidence", params.confidence)?,
         rules: rules?,
@@ -216,7 +216,7 @@ fn rule(text: &str) -> Result<Rule, WireError> {
     };
     let min = probability("min_confidence", object.min_confidence)?;
     let (action, reason) = (name("action", object.action)?, name("reason", object.reason)?);
-    let context = context(object.context)?;
+    let context = object.context.map(context).transpose()?;
     let mut rule = Rule::new(context.as_deref(), risk, min, &action, &reason);
     if let Some(gate) = object.gate {
         rule.gate = Gate::from_name(&gate)

@@ -15,6 +15,9 @@ import unittest
 from fake_adrt import PACKAGE, PATIENCE, ROOT, clean_environment
 
 ADRT = os.environ.get("ADRT_BIN")
+# However the tests were started: what they start is to be interruptible.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 EXAMPLES = os.path.join(ROOT, "examples")
 SEED = int(os.environ.get("ADRT_TEST_SEED") or random.randrange(1 << 32))
 

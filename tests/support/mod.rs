@@ -8,7 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -67,6 +67,7 @@ impl World {
 
     /// Any program, in the world's environment.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        usual_signals();
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -204,4 +205,17 @@ pub fn python_script(script: impl AsRef<Path>) -> Vec<OsString> {
 /// A file beside the tests.
 pub fn beside(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(path)
+}
+
+/// However the tests were started (nohup, in the background of a shell): what
+/// they start is to be interruptible.
+fn usual_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    static DONE: Once = Once::new();
+    DONE.call_once(|| {
+        for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+            // SAFETY: the default disposition runs no code of ours.
+            unsafe { signal(number, SigHandler::SigDfl) }.expect("a disposition can be set");
+        }
+    });
 }

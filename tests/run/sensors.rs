@@ -83,7 +83,8 @@ fn a_level_that_rises_is_told_once() {
     let greeting = puppet.initialize();
     let nothing = json!({"cpu": null, "memory": null, "psi": null, "temperature": null});
     let environment = &greeting["environment"];
-    assert_eq!((&environment["level"], &environment["score"]), (&json!("calm"), &json!(0.0)));
+    // Its score is that of the disk the state is on, which is this machine's.
+    assert_eq!(environment["level"], "calm", "{environment}");
     for name in nothing.as_object().unwrap().keys() {
         assert_eq!(environment["signals"].get(name), Some(&json!(null)), "{environment}");
     }

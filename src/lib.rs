@@ -28,6 +28,7 @@
 //!   inputs in, effects out, no clock, no file, no thread.
 //! - [`store`], [`process`], [`signals`], [`systemd`], [`output`], [`feed`], [`sensors`]:
 //!   the edges. They do things, decide nothing, and don't know each other.
+//! - [`quiet`]: the threads of the edges and the loop, which take no signals.
 //! - [`runtime`]: one loop that joins the machine to the edges.
 //! - [`cli`]: one file a command.
 //!
@@ -41,7 +42,6 @@
 //! - *When adrt dies its agent dies*: [`process::spawn`].
 //! - *Nothing waits for ever*: the diagram in [`supervisor::machine`] names
 //!   the deadline or the pending input of each phase.
-
 //!
 //! # The engines by themselves
 //!
@@ -109,6 +109,7 @@ pub mod json;
 pub mod output;
 pub mod process;
 pub mod protocol;
+pub mod quiet;
 pub mod rules;
 pub mod runtime;
 pub mod sensors;

@@ -13,11 +13,11 @@
 use std::env;
 use std::io;
 use std::sync::mpsc::{self, SyncSender};
-use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use sd_notify::NotifyState;
+
+use crate::quiet;
 
 /// Messages that may wait for the manager.
 const QUEUE_MESSAGES: usize = 64;
@@ -67,17 +67,11 @@ impl Notifier {
             return Ok(Self::default());
         }
         let (messages, incoming) = mpsc::sync_channel(QUEUE_MESSAGES);
-        thread::Builder::new()
-            .name("adrt-notify".to_owned())
-            .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || {
-                // Signals are for the loop.
-                let _cannot_fail =
-                    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-                for message in incoming {
-                    send(message);
-                }
-            })?;
+        quiet::spawn("adrt-notify", Some(THREAD_STACK_BYTES), move || {
+            for message in incoming {
+                send(message);
+            }
+        })?;
         Ok(Self { messages: Some(messages), watchdog_interval: sd_notify::watchdog_enabled() })
     }
 

@@ -36,10 +36,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::unistd::{AccessFlags, faccessat};
 use tokio::sync::mpsc;
 
@@ -48,6 +46,7 @@ pub use outlet::Log;
 use outlet::{Gone, Outlet};
 use position::Position;
 
+use crate::quiet;
 use crate::supervisor::io::{Level, SourceBatch};
 
 /// Batches between the thread and the loop: one is read while the one before
@@ -132,17 +131,12 @@ impl Feed {
     ) -> io::Result<Self> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let outlet = Outlet::new(sender, log);
-        thread::Builder::new().name("adrt-feed".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(
-            move || {
-                // Signals are for the loop.
-                let _cannot_fail =
-                    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-                let _loop_is_gone = match source {
-                    Source::Stdin => stream::stdin(&outlet, line_bytes_max),
-                    Source::Path(path) => read(&path, position, &outlet, line_bytes_max),
-                };
-            },
-        )?;
+        quiet::spawn("adrt-feed", Some(THREAD_STACK_BYTES), move || {
+            let _loop_is_gone = match source {
+                Source::Stdin => stream::stdin(&outlet, line_bytes_max),
+                Source::Path(path) => read(&path, position, &outlet, line_bytes_max),
+            };
+        })?;
         Ok(Self { batches })
     }
 

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -15,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::escape::escape_line;
 use super::writer::Writer;
+use crate::quiet;
 
 /// Bytes of a buffer: what is read from a pipe and written at once. Large, so
 /// that a flood costs few system calls; not larger than a processor's cache.
@@ -120,10 +120,9 @@ impl Sink {
     fn start(name: &str, fd: Option<OwnedFd>) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let writer = Writer::new(fd, Arc::clone(&shared));
-        thread::Builder::new()
-            .name(name.to_owned())
-            .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || writer.run())?;
+        // With SIGTTOU blocked, too, a terminal that was lent to the agent still
+        // takes what adrt writes.
+        quiet::spawn(name, Some(THREAD_STACK_BYTES), move || writer.run())?;
         Ok(Self { shared })
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 use super::escape::Escaper;
 use super::sink::{Piece, Shared};
@@ -37,9 +36,6 @@ impl Writer {
 
     /// Writes until the sink is closed.
     pub(super) fn run(mut self) {
-        // Signals are for the loop. And with SIGTTOU blocked, a terminal that
-        // was lent to the agent still takes what adrt writes.
-        let _cannot_fail = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
         while let Some(pieces) = self.shared.take(SPARE_PATIENCE) {
             for piece in pieces {
                 let lost = self.piece(&piece);

@@ -14,7 +14,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::thread;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
@@ -25,6 +24,7 @@ use super::pipes::{self, Pipe};
 use super::reap::Roster;
 use super::table;
 use super::terminal;
+use crate::quiet;
 use crate::supervisor::io::{ProcessIdentity, SpawnFailure};
 
 /// Names the text pipe to the agent.
@@ -100,16 +100,11 @@ impl Spawner {
     pub fn start(roster: Roster) -> io::Result<Self> {
         let (orders, incoming) = mpsc::channel::<(Command, Done)>();
         let mut spawner = LocalSpawner::new(roster)?;
-        thread::Builder::new().name("adrt-spawn".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(
-            move || {
-                // Signals are other threads' work.
-                let _cannot_fail =
-                    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-                for (command, done) in incoming {
-                    done(spawner.spawn(command));
-                }
-            },
-        )?;
+        quiet::spawn("adrt-spawn", Some(THREAD_STACK_BYTES), move || {
+            for (command, done) in incoming {
+                done(spawner.spawn(command));
+            }
+        })?;
         Ok(Self { orders })
     }
 

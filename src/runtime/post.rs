@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::sync::mpsc as orders;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use tokio::sync::mpsc;
 
 use super::offline;
@@ -30,6 +29,7 @@ use super::peer::{self, Refusal};
 use crate::clock::{self, Mono};
 use crate::protocol::error::Kind;
 use crate::protocol::reply::quote;
+use crate::quiet;
 use crate::store::home::Home;
 use crate::store::lock::{self, Holder, HolderKind};
 use crate::supervisor::io::{PostRow, Posted};
@@ -90,9 +90,7 @@ impl PostOffice {
             silent: HashMap::new(),
         };
         let reports = self.reports.clone();
-        std::thread::Builder::new().name("adrt-post".to_owned()).spawn(move || {
-            // Signals are for the loop.
-            let _cannot_fail = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
+        quiet::spawn("adrt-post", None, move || {
             for row in posts {
                 if reports.send((row.id, carrier.carry(&row))).is_err() {
                     return;

@@ -19,15 +19,14 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::unistd::{dup2_stdin, dup2_stdout, getppid, read, write};
 
 use crate::process::pipes;
+use crate::quiet;
 
 /// Carried at once: what a pipe holds by default.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -69,9 +68,9 @@ pub fn take() -> io::Result<(Client, Written)> {
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     let (from, to) = (pipes::from_child_large()?, pipes::to_child()?);
-    start("adrt-wire-in", move || carry(&input, &from.theirs))?;
+    quiet::spawn("adrt-wire-in", Some(THREAD_STACK_BYTES), move || carry(&input, &from.theirs))?;
     let (at_work, written) = mpsc::channel();
-    start("adrt-wire-out", move || {
+    quiet::spawn("adrt-wire-out", Some(THREAD_STACK_BYTES), move || {
         carry(&to.theirs, &output);
         // Closed before anybody is told that it is.
         drop((to.theirs, output));
@@ -79,16 +78,6 @@ pub fn take() -> io::Result<(Client, Written)> {
     })?;
     let pid = getppid().as_raw();
     Ok((Client { pid, from: from.ours, to: to.ours }, Written(written)))
-}
-
-fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES);
-    thread.spawn(move || {
-        // Signals are for the loop.
-        let _cannot_fail = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-        work();
-    })?;
-    Ok(())
 }
 
 /// Carries bytes until there are no more, or nobody takes them. Whatever goes

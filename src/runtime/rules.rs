@@ -10,9 +10,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use tokio::sync::mpsc;
 
+use crate::quiet;
 use crate::rules::{self, Layout, Rules};
 use crate::settings::RulesFile;
 use crate::typed::document::{Fault, Wrong};
@@ -133,11 +133,8 @@ impl Rereader {
     fn start(&self) {
         let Some(file) = self.file.clone() else { return };
         let reports = self.reports.clone();
-        let thread = std::thread::Builder::new().name("adrt-rules".to_owned());
         let path = file.path().to_owned();
-        let started = thread.spawn(move || {
-            // Signals are for the loop.
-            let _cannot_fail = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
+        let started = quiet::spawn("adrt-rules", None, move || {
             let _loop_is_gone = reports.send(read(&file));
         });
         if let Err(error) = started {

@@ -8,7 +8,8 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::spawn;
+use super::THREAD_STACK_BYTES;
+use crate::quiet;
 
 /// A source that is read aside.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl<T: Send + 'static> Aside<T> {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::new(State::Idle), changed: Condvar::new() });
         let ours = Arc::clone(&shared);
-        spawn(name, move || {
+        quiet::spawn(name, Some(THREAD_STACK_BYTES), move || {
             while ours.is_asked() {
                 let reading = read();
                 ours.answer(reading);

@@ -34,13 +34,12 @@ pub mod thermal;
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use tokio::sync::Notify;
 
 use crate::engines::environment::Sample;
+use crate::quiet;
 use probe::Probe;
 pub use probe::Sources;
 
@@ -102,7 +101,7 @@ impl Sensors {
     pub fn start(sources: Sources, every: Duration) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let ours = Arc::clone(&shared);
-        spawn("adrt-sensors", move || {
+        quiet::spawn("adrt-sensors", Some(THREAD_STACK_BYTES), move || {
             let mut probe = Probe::new(sources);
             ours.publish(probe.look());
             let mut gap = SECOND_LOOK.min(every);
@@ -138,18 +137,6 @@ impl Drop for Sensors {
         self.shared.lock().over = true;
         self.shared.changed.notify_all();
     }
-}
-
-/// A thread that no signal is delivered to: they are for the loop.
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let builder = thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES);
-    let thread = builder.spawn(move || {
-        let _cannot_fail = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
-        body();
-    })?;
-    // Its end is of no interest.
-    drop(thread);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,27 +2,20 @@
 //! nothing is forgotten, and nothing is counted twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Puppet, Puppets, Run, World, beside, kill, python_script, wait_for};
+use crate::storm::{END, QUICK, Storm};
+use crate::support::{Puppet, Puppets, Run, World, kill, wait_for};
 
 /// Kills in each campaign.
 const KILLS: usize = 60;
-/// Gives the seed of a campaign that failed.
-const SEED: &str = "ADRT_TEST_SEED";
-/// An agent is killed within so many lines of its diary, …
+/// An agent is killed within so many lines of its diary.
 const LINES_MAX: usize = 60;
-/// … and then after so many microseconds at most.
-const MICROSECONDS_MAX: u64 = 1500;
-/// The end of a line in the diary; see `agents/judge.py`.
-const END: &str = " .";
+/// The agent.
+const SCRIPT: &str = "run/agents/judge.py";
 /// What its events are called for.
 const CONTEXT: &str = "unknown_storm";
-
-const QUICK: [&str; 5] = ["--no-python-client", "--backoff-initial", "1ms", "--backoff-max", "5ms"];
 
 /// For a person, with the thresholds as they are.
 const RECOVERY: &str = r#"{"type":"recovery_needed","severity":0.15}"#;
@@ -31,18 +24,18 @@ const RECOVERY: &str = r#"{"type":"recovery_needed","severity":0.15}"#;
 
 #[test]
 fn kills_of_the_agent_between_decision_and_outcome() {
-    let storm = Storm::new("agent");
+    let storm = Storm::new("agent", SCRIPT, LINES_MAX);
     let mut rng = storm.rng();
     let (mut run, mut seen) = (storm.run(), 0);
     for _ in 0..KILLS {
         kill(storm.next_victim(&mut run, &mut seen, &mut rng), 9);
     }
-    storm.end(run);
+    end(&storm, run);
 }
 
 #[test]
 fn kills_of_adrt_between_decision_and_outcome() {
-    let storm = Storm::new("adrt");
+    let storm = Storm::new("adrt", SCRIPT, LINES_MAX);
     let mut rng = storm.rng();
     let (mut run, mut seen) = (storm.run(), 0);
     for _ in 0..KILLS {
@@ -53,105 +46,60 @@ fn kills_of_adrt_between_decision_and_outcome() {
         run.kill();
         run = storm.run();
     }
-    storm.end(run);
+    end(&storm, run);
 }
 
-/// A world with one agent that has events decided, and its diary.
-struct Storm {
-    world: World,
-    diary: PathBuf,
-    seed: u64,
+/// Lets the last agent bring all to an end, and counts.
+fn end(storm: &Storm, run: Run) {
+    storm.world.file("enough", "");
+    wait_for("all to be answered", || {
+        let diary = storm.noted();
+        let (_, life) = diary.rsplit_once("\nP ")?;
+        life.contains("\nD .").then_some(())
+    });
+    let done = run.stop();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let diary = Diary::read(&storm.noted());
+    println!("{} lives, {} events", diary.lives, diary.of('e').count());
+    assert!(diary.lives > KILLS / 4, "only {} lives got that far", diary.lives);
+    decisions(storm, &diary);
+    outcomes(storm, &diary);
 }
 
-impl Storm {
-    fn new(what: &str) -> Self {
-        let given = std::env::var(SEED).ok().map(|seed| seed.parse().unwrap());
-        let seed = given.unwrap_or_else(|| fastrand::u64(..));
-        println!("kills of {what}: {SEED}={seed}");
-        let world = World::new();
-        let diary = world.file("diary", "");
-        Self { world, diary, seed }
+/// One for each event, and each with the outcome that was told.
+fn decisions(storm: &Storm, diary: &Diary) {
+    let list = ["decisions", "list", "a", "--json", "--limit", "1000000"];
+    let listed = storm.world.json(&list);
+    let rows: BTreeMap<u64, &Value> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["decision_id"].as_u64().unwrap(), row))
+        .collect();
+    let known: BTreeSet<u64> = diary.of('e').map(|name| diary.answers[name]).collect();
+    assert_eq!(known.len(), diary.of('e').count(), "two events, one decision");
+    assert_eq!(known, rows.keys().copied().collect(), "each decision is known, and is there");
+    assert_eq!(
+        rows.keys().copied().collect::<Vec<_>>(),
+        (1..=rows.len() as u64).collect::<Vec<_>>()
+    );
+    for (id, row) in rows {
+        assert_eq!(row["success"], diary.asked[&format!("d{id}")]["success"], "{row}");
     }
+}
 
-    fn rng(&self) -> fastrand::Rng {
-        fastrand::Rng::with_seed(self.seed)
-    }
-
-    fn run(&self) -> Run {
-        let mut argv = python_script(beside("run/agents/judge.py"));
-        argv.push(self.diary.clone().into());
-        self.world.run(&QUICK, argv)
-    }
-
-    /// Waits for the next agent, then for some of its life; its process.
-    fn next_victim(&self, run: &mut Run, seen: &mut usize, rng: &mut fastrand::Rng) -> i32 {
-        let lines = if rng.u8(..4) == 0 { 0 } else { rng.usize(..LINES_MAX) };
-        let victim = wait_for("some work of a new agent", || {
-            assert!(run.is_running(), "adrt ended by itself: {}", run.stderr.text());
-            let diary = std::fs::read_to_string(&self.diary).unwrap();
-            let (before, life) = diary.rsplit_once("\nP ")?;
-            let (pid, work) = life.split_once(END)?;
-            (before.len() >= *seen && work.matches(END).count() >= lines).then(|| {
-                *seen = before.len() + 1;
-                pid.parse().unwrap()
-            })
-        });
-        std::thread::sleep(Duration::from_micros(rng.u64(..MICROSECONDS_MAX)));
-        victim
-    }
-
-    /// Lets the last agent bring all to an end, and counts.
-    fn end(&self, run: Run) {
-        self.world.file("enough", "");
-        wait_for("all to be answered", || {
-            let diary = std::fs::read_to_string(&self.diary).unwrap();
-            let (_, life) = diary.rsplit_once("\nP ")?;
-            life.contains("\nD .").then_some(())
-        });
-        let done = run.stop();
-        assert_eq!(done.code, Some(0), "{done:?}");
-        let diary = Diary::read(&std::fs::read_to_string(&self.diary).unwrap());
-        println!("{} lives, {} events", diary.lives, diary.of('e').count());
-        assert!(diary.lives > KILLS / 4, "only {} lives got that far", diary.lives);
-        self.decisions(&diary);
-        self.outcomes(&diary);
-    }
-
-    /// One for each event, and each with the outcome that was told.
-    fn decisions(&self, diary: &Diary) {
-        let list = ["decisions", "list", "a", "--json", "--limit", "1000000"];
-        let listed = self.world.json(&list);
-        let rows: BTreeMap<u64, &Value> = listed
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| (row["decision_id"].as_u64().unwrap(), row))
-            .collect();
-        let known: BTreeSet<u64> = diary.of('e').map(|name| diary.answers[name]).collect();
-        assert_eq!(known.len(), diary.of('e').count(), "two events, one decision");
-        assert_eq!(known, rows.keys().copied().collect(), "each decision is known, and is there");
-        assert_eq!(
-            rows.keys().copied().collect::<Vec<_>>(),
-            (1..=rows.len() as u64).collect::<Vec<_>>()
-        );
-        for (id, row) in rows {
-            assert_eq!(row["success"], diary.asked[&format!("d{id}")]["success"], "{row}");
-        }
-    }
-
-    /// Each outcome has taught once.
-    fn outcomes(&self, diary: &Diary) {
-        let told = ['d', 'c', 'k'].map(|kind| diary.of(kind).count());
-        println!("outcomes of decisions, calculations, and stated: {told:?}");
-        assert!(told.iter().all(|count| *count > 0), "{told:?}");
-        let total = told.iter().sum::<usize>();
-        for (kind, scope) in [("storm", "context"), ("another", "*")] {
-            let event = format!(r#"{{"type":"{kind}","severity":0.3}}"#);
-            let found = self.world.json(&["decide", "-n", "a", "--json", &event]);
-            let learnt = &found["evidence"]["calibration"];
-            assert_eq!(learnt["scope"], scope, "{found}");
-            assert_eq!(learnt["outcomes"], total, "what {CONTEXT} has taught: {learnt}");
-        }
+/// Each outcome has taught once.
+fn outcomes(storm: &Storm, diary: &Diary) {
+    let told = ['d', 'c', 'k'].map(|kind| diary.of(kind).count());
+    println!("outcomes of decisions, calculations, and stated: {told:?}");
+    assert!(told.iter().all(|count| *count > 0), "{told:?}");
+    let total = told.iter().sum::<usize>();
+    for (kind, scope) in [("storm", "context"), ("another", "*")] {
+        let event = format!(r#"{{"type":"{kind}","severity":0.3}}"#);
+        let found = storm.world.json(&["decide", "-n", "a", "--json", &event]);
+        let learnt = &found["evidence"]["calibration"];
+        assert_eq!(learnt["scope"], scope, "{found}");
+        assert_eq!(learnt["outcomes"], total, "what {CONTEXT} has taught: {learnt}");
     }
 }
 

@@ -3,46 +3,40 @@
 //! was applied.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::support::{Run, World, beside, kill, python_script, wait_for};
+use crate::storm::{END, Storm, a_moment};
+use crate::support::{Run, kill};
 
 /// Kills in each campaign.
 const KILLS: usize = 100;
-/// Gives the seed of a campaign that failed.
-const SEED: &str = "ADRT_TEST_SEED";
 /// After its process is there, an agent is killed within so many lines of its
 /// diary: before its greeting, amid its first batch, or later.
 const LINES_MAX: usize = 80;
-/// And then after so many microseconds at most.
-const MICROSECONDS_MAX: u64 = 1500;
-/// The end of a line in the diary; see `agents/storm.py`.
-const END: &str = " .";
-/// See there, too.
+/// The agent.
+const SCRIPT: &str = "run/agents/storm.py";
+/// See there.
 const PADDING: usize = 400;
-
-const QUICK: [&str; 5] = ["--no-python-client", "--backoff-initial", "1ms", "--backoff-max", "5ms"];
 
 #[test]
 fn a_hundred_kills_of_the_agent() {
-    let storm = Storm::new("agent");
+    let storm = Storm::new("agent", SCRIPT, LINES_MAX);
     let mut rng = storm.rng();
     let (mut run, mut seen) = (storm.run(), 0);
     for _ in 0..KILLS {
         let agent = storm.next_victim(&mut run, &mut seen, &mut rng);
         kill(agent, 9);
     }
-    storm.end(run, &mut seen);
+    end(&storm, run, &mut seen);
     let killed = storm.world.ends().iter().filter(|end| end["signal"] == 9).count();
     assert_eq!(killed, KILLS, "each death is in the ledger");
 }
 
 #[test]
 fn a_hundred_kills_of_adrt() {
-    let storm = Storm::new("adrt");
+    let storm = Storm::new("adrt", SCRIPT, LINES_MAX);
     let mut rng = storm.rng();
     let (mut run, mut seen) = (storm.run(), 0);
     for _ in 0..KILLS {
@@ -50,19 +44,19 @@ fn a_hundred_kills_of_adrt() {
         run.kill();
         run = storm.run();
     }
-    storm.end(run, &mut seen);
+    end(&storm, run, &mut seen);
 }
 
 #[test]
 fn a_hundred_kills_of_both() {
-    let storm = Storm::new("both");
+    let storm = Storm::new("both", SCRIPT, LINES_MAX);
     let mut rng = storm.rng();
     let (mut run, mut seen) = (storm.run(), 0);
     for _ in 0..KILLS {
         let agent = storm.next_victim(&mut run, &mut seen, &mut rng);
         if rng.bool() {
             kill(agent, 9);
-            std::thread::sleep(Duration::from_micros(rng.u64(..MICROSECONDS_MAX)));
+            a_moment(&mut rng);
             run.kill();
         } else {
             run.kill();
@@ -70,89 +64,39 @@ fn a_hundred_kills_of_both() {
         }
         run = storm.run();
     }
-    storm.end(run, &mut seen);
+    end(&storm, run, &mut seen);
 }
 
-/// A world with one agent that patches, and its diary.
-struct Storm {
-    world: World,
-    diary: PathBuf,
-    seed: u64,
+/// Stops the run and checks all that was ever noted.
+fn end(storm: &Storm, mut run: Run, seen: &mut usize) {
+    storm.agent(&mut run, seen, 1);
+    let done = run.stop();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let mut world = Model::default();
+    read_diary(&storm.diary, &mut world);
+    let (version, state) = storm.world.state();
+    world.handed_back(u64::MAX, version, &state);
+    assert!(world.lives > KILLS / 4, "only {} lives got that far", world.lives);
+    assert!(world.acked > KILLS, "only {} patches were acknowledged", world.acked);
+    println!("{} lives, {} patches of {}", world.lives, world.chain.len(), world.sent.len());
+    checkpoints(storm, &world);
 }
 
-impl Storm {
-    fn new(what: &str) -> Self {
-        let given = std::env::var(SEED).ok().map(|seed| seed.parse().unwrap());
-        let seed = given.unwrap_or_else(|| fastrand::u64(..));
-        println!("kills of {what}: {SEED}={seed}");
-        let world = World::new();
-        let diary = world.file("diary", "");
-        Self { world, diary, seed }
+/// An acknowledged checkpoint holds what was the state at its version.
+fn checkpoints(storm: &Storm, model: &Model) {
+    let kept = storm.world.json(&["checkpoints", "list", "a", "--json"]);
+    for checkpoint in kept.as_array().unwrap() {
+        let id = checkpoint["id"].to_string();
+        let version = checkpoint["version"].as_u64().unwrap();
+        let args = ["state", "show", "a", "--checkpoint", &id, "--json"];
+        let shown = storm.world.json(&args);
+        assert_eq!(shown["version"], version);
+        assert_eq!(shown["state"], model.fold(version), "checkpoint {id}");
     }
-
-    fn rng(&self) -> fastrand::Rng {
-        fastrand::Rng::with_seed(self.seed)
-    }
-
-    fn run(&self) -> Run {
-        let mut argv = python_script(beside("run/agents/storm.py"));
-        argv.push(self.diary.clone().into());
-        self.world.run(&QUICK, argv)
-    }
-
-    /// Waits for the next agent, then for some of its life; its process.
-    fn next_victim(&self, run: &mut Run, seen: &mut usize, rng: &mut fastrand::Rng) -> i32 {
-        let lines = if rng.u8(..4) == 0 { 0 } else { rng.usize(..LINES_MAX) };
-        let victim = self.agent(run, seen, lines);
-        std::thread::sleep(Duration::from_micros(rng.u64(..MICROSECONDS_MAX)));
-        victim
-    }
-
-    /// Waits until another one has begun its life with so many lines.
-    fn agent(&self, run: &mut Run, seen: &mut usize, lines: usize) -> i32 {
-        wait_for("some work of a new agent", || {
-            assert!(run.is_running(), "adrt ended by itself: {}", run.stderr.text());
-            let diary = std::fs::read_to_string(&self.diary).unwrap();
-            let (before, life) = diary.rsplit_once("\nP ")?;
-            let (pid, work) = life.split_once(END)?;
-            (before.len() >= *seen && work.matches(END).count() >= lines).then(|| {
-                *seen = before.len() + 1;
-                pid.parse().unwrap()
-            })
-        })
-    }
-
-    /// Stops the run and checks all that was ever noted.
-    fn end(&self, mut run: Run, seen: &mut usize) {
-        self.agent(&mut run, seen, 1);
-        let done = run.stop();
-        assert_eq!(done.code, Some(0), "{done:?}");
-        let mut world = Model::default();
-        read_diary(&self.diary, &mut world);
-        let (version, state) = self.world.state();
-        world.handed_back(u64::MAX, version, &state);
-        assert!(world.lives > KILLS / 4, "only {} lives got that far", world.lives);
-        assert!(world.acked > KILLS, "only {} patches were acknowledged", world.acked);
-        println!("{} lives, {} patches of {}", world.lives, world.chain.len(), world.sent.len());
-        self.checkpoints(&world);
-    }
-
-    /// An acknowledged checkpoint holds what was the state at its version.
-    fn checkpoints(&self, model: &Model) {
-        let kept = self.world.json(&["checkpoints", "list", "a", "--json"]);
-        for checkpoint in kept.as_array().unwrap() {
-            let id = checkpoint["id"].to_string();
-            let version = checkpoint["version"].as_u64().unwrap();
-            let args = ["state", "show", "a", "--checkpoint", &id, "--json"];
-            let shown = self.world.json(&args);
-            assert_eq!(shown["version"], version);
-            assert_eq!(shown["state"], model.fold(version), "checkpoint {id}");
-        }
-        let by_itself = |checkpoint: &&Value| checkpoint["label"].is_null();
-        assert!(kept.as_array().unwrap().iter().any(|c| by_itself(&c)), "{kept}");
-        let newest = kept[0]["id"].as_u64().unwrap();
-        assert!(model.checkpoint <= newest, "checkpoint {} is lost", model.checkpoint);
-    }
+    let by_itself = |checkpoint: &&Value| checkpoint["label"].is_null();
+    assert!(kept.as_array().unwrap().iter().any(|c| by_itself(&c)), "{kept}");
+    let newest = kept[0]["id"].as_u64().unwrap();
+    assert!(model.checkpoint <= newest, "checkpoint {} is lost", model.checkpoint);
 }
 
 fn read_diary(path: &Path, model: &mut Model) {

@@ -28,4 +28,5 @@ mod rules;
 mod sensors;
 mod sources;
 mod stops;
+mod storm;
 mod wire;

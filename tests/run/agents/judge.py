@@ -1,15 +1,12 @@
 """Has events decided and tells how it went, as fast as it can, and keeps a
 diary outside adrt.
 
-What is noted comes before what it tells of is done. SIGKILL may tear a line
-that spans two pages, so each begins on a line of its own and ends with a dot:
+Beside what every diary has (`diary.py`):
 
-    P pid                     I run, and hold the lock
     B incarnation             greeted
     S name method params      about to be asked for the first time
     A name number             answered: the decision, or 0 for an outcome
     D                         all that was ever asked for is answered
-    X what                    something that must not be
 
 Whatever was asked for and not answered is asked for again by the next one, in
 the same words: events have ids, outcomes a decision's number, the name of a
@@ -17,40 +14,20 @@ calculation, or a key. Once in a while what was answered is asked for again,
 too. Beside the diary lies a file named `enough` when nothing new is wanted.
 """
 
-import fcntl
 import json
 import os
 
-import sys
+import diary
+from diary import fail, frame, hear, note, say
 
 BATCH = 12
 EVENT = {"type": "storm", "severity": 0.3, "cpu": 50}
 CALCULATE = {"event": EVENT, "context_risk": "low", "context": "unknown_storm"}
 
-diary_path = sys.argv[1]
-diary = os.open(diary_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-
-
-def note(*lines):
-    os.write(diary, "".join(f"\n{line} .\n" for line in lines).encode())
-
-
-def fail(what):
-    note(f"X {what}")
-    os._exit(99)
-
-
-lock = os.open(diary_path + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except OSError:
-    fail("another agent is alive")
-note(f"P {os.getpid()}")
-
 asked = {}
 answered = {}
 told = set()
-with open(diary_path) as lines:
+with open(diary.path) as lines:
     for line in lines:
         if not line.endswith(" .\n"):
             continue
@@ -62,35 +39,7 @@ with open(diary_path) as lines:
         elif words[0] == "A":
             answered[words[1]] = int(words[2])
 
-
-def say(data):
-    while data:
-        data = data[os.write(1, data) :]
-
-
-def frame(name, method, params):
-    request = {"jsonrpc": "2.0", "id": name, "method": method, "params": params}
-    return json.dumps(request) + "\n"
-
-
-unread = b""
-
-
-def hear():
-    """All whole lines that are there; waits for one."""
-    global unread
-    while b"\n" not in unread:
-        data = os.read(0, 65536)
-        if not data:
-            os._exit(1)
-        unread += data
-    *lines, unread = unread.split(b"\n")
-    return [json.loads(line) for line in lines]
-
-
-hello = {"protocol": [1], "token": os.environ["ADRT_TOKEN"], "client": {"name": "judge"}}
-say(frame("hello", "initialize", hello).encode())
-greeting = hear().pop(0).get("result") or fail("no greeting")
+greeting = diary.greet("judge")
 incarnation = greeting["incarnation"]
 note(f"B {incarnation}")
 
@@ -101,7 +50,7 @@ calls = []
 
 
 def is_enough():
-    return os.path.exists(os.path.join(os.path.dirname(diary_path), "enough"))
+    return os.path.exists(os.path.join(os.path.dirname(diary.path), "enough"))
 
 
 def outcome(name, **of):

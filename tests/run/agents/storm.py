@@ -1,80 +1,29 @@
 """Patches its state as fast as it can, and keeps a diary outside adrt.
 
-What is noted comes before what it tells of is done. SIGKILL may tear a line
-that spans two pages, so each begins on a line of its own and ends with a dot:
+Beside what every diary has (`diary.py`):
 
-    P pid                                   I run, and hold the lock
     B incarnation version state             what I was handed back
     S name before kind slot                 about to be sent (kind: + or -)
     A name version                          acknowledged
     C name id                               a checkpoint, acknowledged
-    X what                                  something that must not be
 
 A patch called NAME, made on the state that BEFORE made, sets "last" to NAME,
 adds one to "n" and sets "slots"/SLOT to NAME and some padding, or removes it.
 The padding makes the journal grow until it brings checkpoints of its own.
 """
 
-import fcntl
 import json
 import os
-import sys
+
+import diary
+from diary import fail, frame, hear, note, say
 
 SLOTS = 8
 PADDING = 400
 BATCH = 16
 OUTSTANDING = 48
 
-diary_path = sys.argv[1]
-diary = os.open(diary_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-
-
-def note(*lines):
-    os.write(diary, "".join(f"\n{line} .\n" for line in lines).encode())
-
-
-def fail(what):
-    note(f"X {what}")
-    os._exit(99)
-
-
-lock = os.open(diary_path + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except OSError:
-    fail("another agent is alive")
-note(f"P {os.getpid()}")
-
-
-def say(data):
-    while data:
-        data = data[os.write(1, data) :]
-
-
-def frame(name, method, params):
-    request = {"jsonrpc": "2.0", "id": name, "method": method, "params": params}
-    return json.dumps(request) + "\n"
-
-
-unread = b""
-
-
-def hear():
-    """All whole lines that are there; waits for one."""
-    global unread
-    while b"\n" not in unread:
-        data = os.read(0, 65536)
-        if not data:
-            os._exit(1)
-        unread += data
-    *lines, unread = unread.split(b"\n")
-    return [json.loads(line) for line in lines]
-
-
-hello = {"protocol": [1], "token": os.environ["ADRT_TOKEN"], "client": {"name": "storm"}}
-say(frame("hello", "initialize", hello).encode())
-answers = hear()
-greeting = answers.pop(0).get("result") or fail("no greeting")
+greeting = diary.greet("storm")
 incarnation = greeting["incarnation"]
 version, state = greeting["state"]["version"], greeting["state"]["value"]
 note(f"B {incarnation} {version} {json.dumps(state, separators=(',', ':'))}")

@@ -12,7 +12,8 @@ use super::text::{NONE, clipped, escaped};
 use super::{Context, DONE, agent, client, past};
 use crate::store::home::Home;
 use crate::store::read::{ReadError, Reader};
-use crate::supervisor::work::{DecisionRow, ReviewRow, ReviewStatus};
+use crate::supervisor::rulings::DecisionRow;
+use crate::supervisor::work::{ReviewRow, ReviewStatus};
 
 /// Longer prompts are cut before they are laid out; no terminal is so wide.
 const PROMPT_SHOWN_MAX: usize = 1000;

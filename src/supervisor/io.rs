@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::engines::decision::Policy;
 
 pub use super::exit::{Exit, ExitClass};
+pub use super::rulings::{CalibrationRow, DecisionRef, DecisionRow, PolicyRow};
 pub use super::units::{
     Answer, Boot, CheckpointInfo, CheckpointReason, CheckpointRef, CheckpointRow, Committed,
     IncarnationEnd, IncarnationStart, JournalRow, KeyHash, KeyRow, LastEnd, Op, Origin,
@@ -22,10 +23,9 @@ pub use super::units::{
     UnitId,
 };
 pub use super::work::{
-    Arrival, CalibrationRow, DecisionRef, DecisionRow, Due, EventRow, EventState, EventStatus,
-    Fetch, Fetched, History, KvQuery, KvRow, KvValue, Place, PolicyRow, PostRow, Repeat, ReviewRef,
-    ReviewRow, ReviewStatus, Scope, Seq, StepFound, StepKey, StepRow, StepState, TimerRow,
-    WorkAnswer, WorkOp, WorkRestored,
+    Arrival, Due, EventRow, EventState, EventStatus, Fetch, Fetched, History, KvQuery, KvRow,
+    KvValue, Place, PostRow, Repeat, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound,
+    StepKey, StepRow, StepState, TimerRow, WorkAnswer, WorkOp, WorkRestored,
 };
 
 pub use crate::engines::environment::Sample;

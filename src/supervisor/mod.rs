@@ -6,7 +6,8 @@
 //! same function.
 //!
 //! - [`exit`]: ends of processes, in words, numbers and classes.
-//! - [`io`]: inputs and effects; [`units`], [`work`]: the typed writes of the store.
+//! - [`io`]: inputs and effects; [`units`], [`work`], [`rulings`]: the typed writes of
+//!   the store.
 //! - [`machine`]: the phases of a run, and the dispatch; [`setup`]: what it is told before.
 //! - [`lifecycle`]: from spawn to the end of an incarnation and what follows;
 //!   [`cause`]: why it starts; [`closing`]: the end of the run.
@@ -33,6 +34,7 @@ pub mod exit;
 pub mod io;
 pub mod machine;
 pub mod restart;
+pub mod rulings;
 pub mod units;
 pub mod work;
 

@@ -11,7 +11,7 @@ use adrt::clock::Age;
 use adrt::engines::confidence::{self, Calibration, Confidence};
 use adrt::engines::context::{Risk, Signals, Weights};
 use adrt::supervisor::io::{CalibrationRow, DecisionRow, Op, Unit, WorkOp};
-use adrt::supervisor::work::{ALL_CONTEXTS, CONTEXTS_KEPT};
+use adrt::supervisor::rulings::{ALL_CONTEXTS, CONTEXTS_KEPT};
 
 /// A context and a risk.
 type Kind = (Arc<str>, Risk);

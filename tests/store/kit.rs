@@ -13,9 +13,10 @@ use adrt::supervisor::io::{
     Answer, Boot, CheckpointReason, CheckpointRow, Exit, ExitClass, IncarnationEnd,
     IncarnationStart, JournalRow, KeyRow, Op, ProcessIdentity, Restored, Unit, UnitId,
 };
+use adrt::supervisor::rulings::{CalibrationRow, DecisionRow, PolicyRow};
 use adrt::supervisor::work::{
-    Arrival, CalibrationRow, DecisionRow, EventState, EventStatus, KvRow, KvValue, PolicyRow,
-    PostRow, Repeat, ReviewRow, ReviewStatus, Scope, StepKey, StepRow, StepState, TimerRow, WorkOp,
+    Arrival, EventState, EventStatus, KvRow, KvValue, PostRow, Repeat, ReviewRow, ReviewStatus,
+    Scope, StepKey, StepRow, StepState, TimerRow, WorkOp,
 };
 
 /// The wall clock of the first unit of a test.

@@ -19,7 +19,8 @@ use crate::engines::decision::policy::rules_from_json;
 use crate::engines::decision::{Policy, Question, Rule, Verdict};
 use crate::engines::environment::Level;
 use crate::protocol::work::EventText;
-use crate::supervisor::work::{ALL_CONTEXTS, CalibrationRow, DecisionRow, Seq};
+use crate::supervisor::rulings::{ALL_CONTEXTS, CalibrationRow, DecisionRow};
+use crate::supervisor::work::Seq;
 
 /// Thresholds that are written down and worked out again may differ by so much.
 const THRESHOLD_EPSILON: f64 = 1e-9;

@@ -10,7 +10,8 @@ use crate::clock::Wall;
 use crate::engines::decision::{Priority, Verdict};
 use crate::store::DecisionFilter;
 use crate::store::read::{ReadError, Reader};
-use crate::supervisor::work::{DecisionRow, ReviewStatus};
+use crate::supervisor::rulings::DecisionRow;
+use crate::supervisor::work::ReviewStatus;
 
 /// Characters of a type in a table.
 const TYPE_SHOWN_MAX: usize = 16;

@@ -12,7 +12,8 @@ use crate::clock::Wall;
 use crate::engines::decision::Policy;
 use crate::store::home::Home;
 use crate::store::read::{ReadError, Reader};
-use crate::supervisor::work::{DecisionRow, ReviewRow, ReviewStatus};
+use crate::supervisor::rulings::DecisionRow;
+use crate::supervisor::work::{ReviewRow, ReviewStatus};
 
 /// Explain a decision
 ///

@@ -11,7 +11,7 @@ use crate::clock::Age;
 use crate::engines::confidence::Calibration;
 use crate::engines::context::Risk;
 use crate::supervisor::io::{CalibrationRow, KeyHash};
-use crate::supervisor::work::{ALL_CONTEXTS, CONTEXTS_KEPT};
+use crate::supervisor::rulings::{ALL_CONTEXTS, CONTEXTS_KEPT};
 
 /// A context and a risk.
 type Kind = (Arc<str>, Risk);

@@ -86,12 +86,15 @@ pub(crate) fn put(
 ) -> rusqlite::Result<()> {
     let now = tallies.age.millis();
     if tallies.decisions.came(row.id) {
-        return write(conn, row, now);
+        return write(conn, INSERT, row, now);
     }
     let Some(age) = age_of(conn, row.id)? else { return Ok(()) };
     // Perhaps it need no longer be kept.
     tallies.decisions.back_to(row.id);
-    write(conn, row, age.unwrap_or(now))
+    match age {
+        Some(age) => amend(conn, row, age),
+        None => write(conn, REPLACE, row, now),
+    }
 }
 
 /// The age of a decision that is kept; none within if its row is damaged.
@@ -103,34 +106,54 @@ fn age_of(conn: &Connection, id: u64) -> rusqlite::Result<Option<Option<i64>>> {
     conn.prepare_cached(&sql)?.query_row([signed(id)], age).optional()
 }
 
-fn write(conn: &Connection, row: &DecisionRow, age: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT OR REPLACE INTO decisions (id, at, age, seq, type, context, risk, confidence, q,
-             environment, threshold, action, reason, verdict, policy, review, outcome, settled,
-             basis, sum)
+/// For a new one: were it one that may take the place of another, SQLite would
+/// note every page it touches, to be able to take it back alone.
+const INSERT: &str = "INSERT";
+/// In the place of a damaged one.
+const REPLACE: &str = "INSERT OR REPLACE";
+
+fn write(conn: &Connection, how: &str, row: &DecisionRow, age: i64) -> rusqlite::Result<()> {
+    let sql = format!(
+        "{how} INTO decisions ({DECISION_COLUMNS})
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20)",
+             ?19, ?20)"
+    );
+    conn.prepare_cached(&sql)?
+        .execute(params![
+            signed(row.id),
+            row.at.millis(),
+            age,
+            signed(row.seq),
+            &*row.kind,
+            &*row.context,
+            row.risk.as_str(),
+            real(row.confidence),
+            row.q.map(real),
+            row.environment.as_str(),
+            real(row.threshold),
+            &*row.action,
+            &*row.reason,
+            row.verdict.as_str(),
+            row.policy,
+            row.review.map(signed),
+            row.outcome,
+            row.settled.map(Wall::millis),
+            &*row.basis,
+            decision_sum(row, age),
+        ])
+        .map(drop)
+}
+
+/// What changes of one that is there, and no index that it is in but one.
+fn amend(conn: &Connection, row: &DecisionRow, age: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE decisions SET review = ?2, outcome = ?3, settled = ?4, sum = ?5 WHERE id = ?1",
     )?
     .execute(params![
         signed(row.id),
-        row.at.millis(),
-        age,
-        signed(row.seq),
-        &*row.kind,
-        &*row.context,
-        row.risk.as_str(),
-        real(row.confidence),
-        row.q.map(real),
-        row.environment.as_str(),
-        real(row.threshold),
-        &*row.action,
-        &*row.reason,
-        row.verdict.as_str(),
-        row.policy,
         row.review.map(signed),
         row.outcome,
         row.settled.map(Wall::millis),
-        &*row.basis,
         decision_sum(row, age),
     ])
     .map(drop)

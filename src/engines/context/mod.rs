@@ -16,6 +16,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 pub use signals::{LATENCY_FULL_MS, SignalError, Signals};
 
 /// How bad it would be to do the wrong thing now.
@@ -245,6 +247,16 @@ fn tags(kind: &str, risk: Risk, signals: &Signals) -> Vec<Cow<'static, str>> {
     tags
 }
 
+/// A [`Context`] on the wire.
+#[derive(Serialize)]
+struct ContextText<'a> {
+    context: &'a str,
+    pressure_score: f64,
+    risk: &'static str,
+    stability: &'static str,
+    tags: &'a [Cow<'static, str>],
+}
+
 impl Context {
     /// What follows from what an event was read as: the same again, whatever
     /// events are read as by now.
@@ -261,13 +273,13 @@ impl Context {
 
     /// As it stands on the wire.
     pub fn to_json(&self) -> String {
-        serde_json::json!({
-            "risk": self.risk.as_str(),
-            "stability": self.stability.as_str(),
-            "context": &*self.context,
-            "pressure_score": self.pressure_score,
-            "tags": self.tags,
-        })
-        .to_string()
+        let text = ContextText {
+            context: &self.context,
+            pressure_score: self.pressure_score,
+            risk: self.risk.as_str(),
+            stability: self.stability.as_str(),
+            tags: &self.tags,
+        };
+        serde_json::to_string(&text).unwrap_or_default()
     }
 }

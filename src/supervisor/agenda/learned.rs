@@ -104,3 +104,31 @@ impl Learned {
         Some(kind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_that_taught_nothing_for_the_longest_time_makes_room() {
+        let most = CONTEXTS_KEPT * Risk::ALL.len();
+        let mut learned = Learned::default();
+        let mut learn = |context: &str, at: u64| {
+            let now = Age::from_millis(at);
+            let lesson = learned.learn(Some(context), Risk::Low, 0.5, true, now);
+            let kept = learned.calibrations.size();
+            (lesson.forgotten.map(|(context, _)| context.to_string()), kept)
+        };
+        // One row is that of all contexts.
+        for number in 1..most {
+            let (forgotten, kept) = learn(&format!("c{number}"), number as u64);
+            assert_eq!((forgotten, kept), (None, number + 1));
+        }
+        assert_eq!(learn("c1", 10_000), (None, most), "one that is known takes no room");
+        let oldest = Some("c2".to_owned());
+        assert_eq!(learn("new", 10_001), (oldest, most));
+        assert_eq!(learn("*", 10_002), (None, most), "what all have taught is never forgotten");
+        let (own, all) = learned.known(Some("c2"), Risk::Low);
+        assert_eq!((own, all.map(|known| known.outcomes)), (None, Some(most as u64 + 2)));
+    }
+}

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::clock::Age;
 use crate::engines::confidence::{Calibration, Scope, calculate};
 use crate::engines::context::{Risk, Signals};
-use crate::engines::decision::explain::{Explanation, Source, Tried};
+use crate::engines::decision::explain::Explanation;
 use crate::engines::decision::policy::rules_from_json;
 use crate::engines::decision::{Policy, Question, Rule, Verdict};
 use crate::engines::environment::Level;
@@ -193,17 +193,6 @@ impl Account {
             && decision.verdict == self.verdict
             && (decision.threshold - self.threshold).abs() < THRESHOLD_EPSILON
     }
-
-    /// Where a rule comes from, and its number there, from 1.
-    pub fn numbered(&self, tried: &Tried<'_>) -> (Source, usize) {
-        let own = self.policy.as_ref().map_or(0, |policy| policy.own_rules());
-        let before = match tried.source {
-            Source::Call => 0,
-            Source::User => self.extra.len(),
-            Source::BuiltIn => self.extra.len() + own,
-        };
-        (tried.source, tried.place.saturating_sub(before) + 1)
-    }
 }
 
 /// What is kept beside a decision. Members that an older adrt did not write, or
@@ -249,6 +238,7 @@ mod tests {
     use super::*;
     use crate::clock::Wall;
     use crate::engines::decision::RiskMatch;
+    use crate::engines::decision::explain::Source;
     use crate::engines::decision::policy::rules_to_json;
 
     fn event(text: &str) -> (EventText, Signals) {
@@ -291,7 +281,7 @@ mod tests {
         let explanation = account.explanation().expect("a policy");
         assert!(account.agrees(&explanation));
         let last = explanation.tried.last().expect("one matched");
-        assert_eq!(account.numbered(last), (Source::BuiltIn, 3));
+        assert_eq!((last.source, last.number), (Source::BuiltIn, 3));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn fields(account: &Account) -> Object {
     object
         .raw(
             "rules",
-            &or_null(sound, |found| array(found.tried.iter().map(|tried| of_rule(account, tried)))),
+            &or_null(sound, |found| array(found.tried.iter().map(|tried| of_rule(tried)))),
         )
         .raw("otherwise", &or_null(sound, otherwise))
         .raw("differs", &or_null(explanation.as_ref().filter(|_| sound.is_none()), differs))
@@ -86,11 +86,10 @@ fn of_evidence(evidence: &Evidence) -> String {
         .finish()
 }
 
-fn of_rule(account: &Account, tried: &Tried<'_>) -> String {
-    let (source, number) = account.numbered(tried);
+fn of_rule(tried: &Tried<'_>) -> String {
     let rule = tried.rule;
     Object::new()
-        .text("rule", &format!("{} {number}", source.as_str()))
+        .text("rule", &format!("{} {}", tried.source.as_str(), tried.number))
         .maybe_text("context", rule.context.as_deref())
         .maybe_text("risk", rule.risk.name().as_deref())
         .number("min_confidence", rule.min_confidence)

@@ -43,7 +43,7 @@ pub(super) fn page(account: &Account, paint: Paint, width: usize) -> Page {
     sheet.threshold(account, sound);
     sheet.verdict(account);
     if let Some(explanation) = sound {
-        sheet.rules(account, &explanation.tried);
+        sheet.rules(&explanation.tried);
         sheet.otherwise(explanation);
     }
     if account.policy.is_none() {
@@ -146,8 +146,8 @@ impl Sheet {
 
     // -------------------------------------------------------------------- rules
 
-    fn rules(&mut self, account: &Account, tried: &[Tried<'_>]) {
-        let mut folded = folded(account, tried);
+    fn rules(&mut self, tried: &[Tried<'_>]) {
+        let mut folded = folded(tried);
         let before = folded.len().saturating_sub(RULES_SHOWN_MAX);
         if before > 0 {
             let count: usize = folded.drain(..before).map(|line| line.count).sum();
@@ -283,11 +283,11 @@ struct Line {
 
 /// A line for each rule that was tried; those of one source that follow each
 /// other and are for other contexts share one.
-fn folded(account: &Account, tried: &[Tried<'_>]) -> Vec<Line> {
+fn folded(tried: &[Tried<'_>]) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let mut open: Option<(Source, usize)> = None;
     for one in tried {
-        let (source, number) = account.numbered(one);
+        let (source, number) = (one.source, one.number);
         let elsewhere = one.miss == Some(Miss::Context);
         if elsewhere
             && let Some((_, first)) = open.filter(|(of, _)| *of == source)

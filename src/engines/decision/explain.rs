@@ -15,6 +15,8 @@ pub struct Tried<'p> {
     pub place: usize,
     /// Where it comes from.
     pub source: Source,
+    /// Its number there, from 1.
+    pub number: usize,
     /// The rule.
     pub rule: &'p Rule,
     /// Why it did not match; none for the one that did.
@@ -73,6 +75,17 @@ pub struct Explanation<'p> {
 }
 
 impl Policy {
+    /// Where the rule at a place comes from, and its number there, from 1, when
+    /// so many came with the request.
+    pub fn origin(&self, place: usize, extra: usize) -> (Source, usize) {
+        let (source, before) = match place.checked_sub(extra) {
+            None => (Source::Call, 0),
+            Some(own) if own < self.own_rules() => (Source::User, extra),
+            Some(_) => (Source::BuiltIn, extra + self.own_rules()),
+        };
+        (source, place - before + 1)
+    }
+
     /// Why it decides as it does.
     pub fn explain<'p>(&'p self, extra: &'p [Rule], question: &Question<'_>) -> Explanation<'p> {
         let decision = self.decide(extra, question);
@@ -93,15 +106,13 @@ impl Policy {
         question: &Question<'_>,
         last: usize,
     ) -> Vec<Tried<'p>> {
-        let source = |place: usize| match place.checked_sub(extra.len()) {
-            None => Source::Call,
-            Some(place) if place < self.own_rules() => Source::User,
-            Some(_) => Source::BuiltIn,
-        };
         let all = extra.iter().chain(self.rules()).enumerate().take(last.saturating_add(1));
         let miss = |rule: &Rule| rule.misses(question.context, question.risk, question.confidence);
-        all.map(|(place, rule)| Tried { place, source: source(place), rule, miss: miss(rule) })
-            .collect()
+        all.map(|(place, rule)| {
+            let (source, number) = self.origin(place, extra.len());
+            Tried { place, source, number, rule, miss: miss(rule) }
+        })
+        .collect()
     }
 
     /// The confidences at which something may change, rising: where a rule

@@ -8,7 +8,7 @@ use super::Draft;
 use crate::clock::Age;
 use crate::engines::confidence::{self, Confidence};
 use crate::engines::context::{Context, Risk, Signals};
-use crate::engines::decision::{Decision, Priority, Question, Rule, Verdict, policy};
+use crate::engines::decision::{Decision, Priority, Question, Verdict, policy};
 use crate::protocol::error::WireError;
 use crate::protocol::reply::quote;
 use crate::protocol::work::{Call, Decide, EventText, Outcome, OutcomeOf, Process};
@@ -165,7 +165,8 @@ impl Draft<'_> {
             [] => "{}".into(),
             rules => format!("{{\"rules\":{}}}", policy::rules_to_json(rules)),
         };
-        let rule = place(&judgement, rules, decision.place);
+        let (source, number) = judgement.policy.origin(decision.place, rules.len());
+        let rule = format!("\"{} {number}\"", source.as_str());
         let gate = decision.rule.gate;
         let row = self.decided(
             &judgement,
@@ -389,17 +390,6 @@ fn read_basis(basis: &str) -> Result<(Signals, f64), WireError> {
         ControlFlow::Continue(())
     });
     Ok((Signals::of_event(signals)?, pressure.parse().unwrap_or_default()))
-}
-
-/// Where a rule stands, for people: `call 1`, `user 2`, `built-in 3`.
-fn place(judgement: &Judgement, extra: &[Rule], place: usize) -> String {
-    let own = judgement.policy.own_rules();
-    let (source, number) = match place.checked_sub(extra.len()) {
-        None => ("call", place),
-        Some(place) if place < own => ("user", place),
-        Some(place) => ("built-in", place - own),
-    };
-    quote(&format!("{source} {}", number + 1))
 }
 
 #[cfg(test)]

@@ -8,15 +8,15 @@ use adrt::clock::Wall;
 use adrt::engines::context::Risk;
 use adrt::engines::decision::Verdict;
 use adrt::engines::environment::Level;
-use adrt::store::{DecisionFilter, OnDamage, Options, Store, backup};
+use adrt::store::{DecisionFilter, OnDamage, Options, Store};
 use adrt::supervisor::io::{
     Answer, DecisionRef, DecisionRow, Op, ReviewRef, ReviewRow, WorkAnswer, WorkOp,
 };
 use adrt::supervisor::work::EventState;
 
 use super::kit::{
-    DAY, HOUR, MINUTE, Place, Script, T0, calibration_op, commit, decision, decision_op, held,
-    on_damage, options, policy_op, review_op,
+    DAY, HOUR, MINUTE, Place, Script, T0, calibration_op, commit, count, days, decision,
+    decision_op, held, on_damage, options, policy_op, restored_from_backup, review_op,
 };
 
 /// The decisions that are kept, oldest first.
@@ -31,23 +31,9 @@ fn policies(place: &Place) -> Vec<u8> {
     (1..=9).filter(|policy| reader.policy(&[*policy; 16]).unwrap().is_some()).collect()
 }
 
-fn count(place: &Place, table: &str) -> u64 {
-    let conn = rusqlite::Connection::open(place.database()).unwrap();
-    let sql = format!("SELECT count(*) FROM {table}");
-    conn.query_row(&sql, [], |r| r.get::<_, i64>(0)).unwrap() as u64
-}
-
 fn tamper(place: &Place, sql: &str) {
     let conn = rusqlite::Connection::open(place.database()).unwrap();
     assert_eq!(conn.execute(sql, []).unwrap(), 1, "{sql}");
-}
-
-/// A day at a time: no more is believed of the clock.
-fn days(store: &mut Store, script: &mut Script, days: i64) {
-    for _ in 0..days {
-        script.at += DAY;
-        commit(store, script.unit(vec![]));
-    }
 }
 
 fn look(store: &mut Store, script: &mut Script, which: DecisionRef) -> Option<DecisionRow> {
@@ -501,11 +487,7 @@ fn a_backup_brings_all_of_it() {
     let mut store = place.open();
     let mut script = Script::default();
     all_tables(&mut store, &mut script);
-    let file = place.dir.path().join("agent.backup");
-    backup::backup(&place.home, &file).unwrap();
-    let other = Place::new();
-    fs::remove_dir_all(&other.home.dir).unwrap();
-    backup::restore(&file, &other.home).unwrap();
+    let other = restored_from_backup(&place);
     let (ours, theirs) = (store.load().unwrap().work, other.open().load().unwrap().work);
     assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
     assert_eq!((kept(&other), policies(&other)), (vec![1, 2, 3], vec![1, 2, 3]));

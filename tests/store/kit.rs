@@ -8,7 +8,7 @@ use adrt::engines::context::Risk;
 use adrt::engines::decision::Verdict;
 use adrt::engines::environment::Level;
 use adrt::engines::state::{Format, Limits, Node};
-use adrt::store::{Home, OnDamage, OpenError, Options, Reader, Store};
+use adrt::store::{Home, OnDamage, OpenError, Options, Reader, Store, backup};
 use adrt::supervisor::io::{
     Answer, Boot, CheckpointReason, CheckpointRow, Exit, ExitClass, IncarnationEnd,
     IncarnationStart, JournalRow, KeyRow, Op, ProcessIdentity, Restored, Unit, UnitId,
@@ -402,4 +402,29 @@ impl Place {
         }
         self.set_meta("adrt.schema_sum", &crc32c_slowly(&bytes).to_string());
     }
+}
+
+/// Rows of a table.
+pub fn count(place: &Place, table: &str) -> u64 {
+    let conn = rusqlite::Connection::open(place.database()).unwrap();
+    let sql = format!("SELECT count(*) FROM {table}");
+    conn.query_row(&sql, [], |r| r.get::<_, i64>(0)).unwrap() as u64
+}
+
+/// A day at a time: no more is believed of the clock.
+pub fn days(store: &mut Store, script: &mut Script, days: i64) {
+    for _ in 0..days {
+        script.at += DAY;
+        commit(store, script.unit(vec![]));
+    }
+}
+
+/// Another place, with what a backup of this one brings there.
+pub fn restored_from_backup(place: &Place) -> Place {
+    let file = place.dir.path().join("agent.backup");
+    backup::backup(&place.home, &file).unwrap();
+    let other = Place::new();
+    std::fs::remove_dir_all(&other.home.dir).unwrap();
+    backup::restore(&file, &other.home).unwrap();
+    other
 }

@@ -1,16 +1,14 @@
 //! Events and what belongs to them: how long they are kept, what damage and
 //! forgetting leave of them, and how they are read.
 
-use std::fs;
-
 use adrt::clock::{Age, Wall};
-use adrt::store::{EventFilter, OnDamage, Options, Store, backup};
+use adrt::store::{EventFilter, OnDamage, Options, Store};
 use adrt::supervisor::io::{Op, Restored};
 use adrt::supervisor::work::{EventState, WorkOp};
 
 use super::kit::{
-    DAY, Place, Script, T0, commit, kv_op, on_damage, options, post_op, review_op, step_op,
-    timer_op,
+    DAY, Place, Script, T0, commit, count, days, kv_op, on_damage, options, post_op,
+    restored_from_backup, review_op, step_op, timer_op,
 };
 
 /// The events that are kept, oldest first.
@@ -18,12 +16,6 @@ fn kept(place: &Place) -> Vec<u64> {
     let events = place.reader().events_after(0, 1 << 30).unwrap();
     assert!(events.iter().all(|event| !event.damaged));
     events.iter().map(|event| event.row.status.seq).collect()
-}
-
-fn count(place: &Place, table: &str) -> u64 {
-    let conn = rusqlite::Connection::open(place.database()).unwrap();
-    let sql = format!("SELECT count(*) FROM {table}");
-    conn.query_row(&sql, [], |r| r.get::<_, i64>(0)).unwrap() as u64
 }
 
 /// Ten events with a step each: eight acked, one pending, one dead.
@@ -35,14 +27,6 @@ fn ten(store: &mut Store, script: &mut Script) {
     let mut ops: Vec<Op> = (1..=8).map(|seq| script.status_op(seq, EventState::Acked)).collect();
     ops.extend([script.status_op(10, EventState::Dead), step_op(0, "s")]);
     commit(store, script.unit(ops));
-}
-
-/// A day at a time: no more is believed of the clock.
-fn days(store: &mut Store, script: &mut Script, days: i64) {
-    for _ in 0..days {
-        script.at += DAY;
-        commit(store, script.unit(vec![]));
-    }
 }
 
 #[test]
@@ -295,11 +279,7 @@ fn a_backup_brings_all_of_it() {
     let mut store = place.open();
     let mut script = Script::default();
     all_tables(&mut store, &mut script);
-    let file = place.dir.path().join("agent.backup");
-    backup::backup(&place.home, &file).unwrap();
-    let other = Place::new();
-    fs::remove_dir_all(&other.home.dir).unwrap();
-    backup::restore(&file, &other.home).unwrap();
+    let other = restored_from_backup(&place);
     let (ours, theirs) = (store.load().unwrap().work, load(&other).work);
     assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
     assert_eq!(theirs.first.rows.len(), 3);

@@ -73,13 +73,12 @@ impl Surroundings {
             let Change { at, level, score: reached } = change;
             json!({"at": at.rfc3339(), "level": level.as_str(), "score": score(*reached)})
         });
-        let signals = serde_json::from_str(&self.engine.signals().to_json());
         json!({
             "level": self.level().as_str(),
             "score": score(self.engine.score()),
             "since": self.since.map(Wall::rfc3339),
             "worst": self.engine.worst().map(|signal| signal.as_str()),
-            "signals": signals.unwrap_or(Value::Null),
+            "signals": self.engine.signals().rounded(),
             "looked": looked.wall.rfc3339(),
             "changes": changes.collect::<Vec<_>>(),
         })

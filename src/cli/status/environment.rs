@@ -8,6 +8,7 @@ use super::point;
 use crate::cli::Context;
 use crate::cli::output::{Page, Tint};
 use crate::cli::text::escaped;
+use crate::engines::environment::Signals;
 
 /// Earlier changes on the page; `--json` has more.
 const CHANGES_SHOWN: usize = 4;
@@ -32,22 +33,6 @@ pub struct Environment {
     pub looked: Option<String>,
     /// The last changes of the level, oldest first.
     pub changes: Vec<Change>,
-}
-
-/// What the sensors say, smoothed; null for what the machine does not have.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Signals {
-    /// Share of processor time used.
-    pub cpu: Option<f64>,
-    /// Share of memory used.
-    pub memory: Option<f64>,
-    /// Share of time in which work stood still.
-    pub psi: Option<f64>,
-    /// °C.
-    pub temperature: Option<f64>,
-    /// Share of the disk used.
-    pub disk: Option<f64>,
 }
 
 /// A change of the level.

@@ -10,7 +10,7 @@
 mod environment;
 mod page;
 
-pub use environment::{Change, Environment, Signals};
+pub use environment::{Change, Environment};
 pub(in crate::cli) use page::left_to_people;
 
 use std::time::Duration;

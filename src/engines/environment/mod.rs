@@ -22,6 +22,8 @@ mod tests;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use smooth::Smoothed;
 pub use strain::THROTTLES_AT;
 
@@ -143,8 +145,10 @@ impl Signal {
     }
 }
 
-/// The signals, smoothed, as they are told.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// The signals, smoothed, as they are told; null for what the machine does not
+/// have.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Signals {
     /// As in [`Sample`].
     pub cpu: Option<f64>,
@@ -332,20 +336,22 @@ const SHARE_DIGITS: i32 = 3;
 const DEGREE_DIGITS: i32 = 1;
 
 impl Signals {
+    /// As they are told: nobody needs the last digits.
+    #[must_use]
+    pub fn rounded(&self) -> Self {
+        let share = |value: Option<f64>| value.map(|value| rounded(value, SHARE_DIGITS));
+        Self {
+            cpu: share(self.cpu),
+            memory: share(self.memory),
+            psi: share(self.psi),
+            temperature: self.temperature.map(|degrees| rounded(degrees, DEGREE_DIGITS)),
+            disk: share(self.disk),
+        }
+    }
+
     /// One object; what is missing is null.
     pub fn to_json(&self) -> String {
-        let number = |value: Option<f64>, digits| match value {
-            Some(value) => format!("{:?}", rounded(value, digits)),
-            None => "null".to_owned(),
-        };
-        format!(
-            "{{\"cpu\":{},\"memory\":{},\"psi\":{},\"temperature\":{},\"disk\":{}}}",
-            number(self.cpu, SHARE_DIGITS),
-            number(self.memory, SHARE_DIGITS),
-            number(self.psi, SHARE_DIGITS),
-            number(self.temperature, DEGREE_DIGITS),
-            number(self.disk, SHARE_DIGITS),
-        )
+        serde_json::to_string(&self.rounded()).unwrap_or_default()
     }
 }
 

@@ -31,7 +31,7 @@ class UnderAdrt(RealAdrt):
         self.assertIn("a bug, at night", self.adrt("crashes", "show", "counter"))
 
     def test_the_pipeline_with_kills_of_agent_and_adrt(self):
-        rows = 12_000
+        rows = 120_000  # so that no disk is fast enough to be done before the first kill
         command = [sys.executable, os.path.join(EXAMPLES, "pipeline.py"), "--rows", str(rows)]
         out = ""
         for kill in range(KILLS):

@@ -68,6 +68,17 @@ pub struct Settings {
     pub stop_timeout: Duration,
     /// How long after the spawn READY=1 waits for the agent's `ready`.
     pub ready_timeout: Duration,
+    /// READY=1 waits for the agent's `ready`, however long that takes.
+    pub ready_from_agent: bool,
+    /// How long the agent may give no sign of life; not zero. `None`: for ever.
+    pub hang_timeout: Option<Duration>,
+    /// Memory of the agent and all it starts, in bytes.
+    pub memory_max: Option<u64>,
+    /// Files of variables for the agent, absolute; read at each spawn, the
+    /// later ones win.
+    pub env_files: Vec<PathBuf>,
+    /// Which release of the agent's code this is.
+    pub release: Option<String>,
     /// The agent reads adrt's own stdin, not the wire.
     pub stdin_inherit: bool,
     /// Put the Python client on the agent's PYTHONPATH.
@@ -92,6 +103,11 @@ pub struct Settings {
     pub sensors_every: Option<Duration>,
     /// Where `proc` and `sys` are that they are read from.
     pub sensors_root: PathBuf,
+
+    /// What is run when a person should look, by `/bin/sh -c`.
+    pub on_alert: Option<OsString>,
+    /// Where metrics are kept for a collector to read; absolute.
+    pub metrics: Option<PathBuf>,
 
     /// Tell more on stderr.
     pub verbose: bool,

@@ -10,7 +10,7 @@ use super::failure::{Failure, Kind};
 use super::output::note;
 use super::run::options::{
     DecisionOptions, EventOptions, LogOptions, ProcessOptions, RunOptions, SensorOptions,
-    StorageOptions,
+    StorageOptions, WatchingOptions,
 };
 use super::run::{self, Dirs, Named, ending};
 use super::{Context, quantity, target};
@@ -63,6 +63,9 @@ pub struct AttachArgs {
     /// How the machine is watched.
     #[command(flatten)]
     pub sensors: SensorOptions,
+    /// Who is told, and how.
+    #[command(flatten)]
+    pub watching: WatchingOptions,
 }
 
 /// Runs the command.
@@ -92,14 +95,16 @@ pub fn settings(
     state_dir: Option<&Path>,
     env: &Env,
 ) -> Result<Settings, Failure> {
-    let AttachArgs { name, log, stop_timeout, events, storage, decisions, sensors } = args;
+    let AttachArgs { name, log, stop_timeout, events, storage, decisions, sensors, watching } =
+        args;
     let named = Named { agent: run::given_name(name)?, argv: Vec::new(), script: None };
     let state_dir = target::state_dir(state_dir, None, env)?;
     let runtime_dir = target::runtime_dir(storage.runtime_dir.as_deref(), None, env, &state_dir);
     let rules = run::rules_file(decisions.rules.as_deref(), None, false, &env.cwd)?;
     let dirs = Dirs { state_dir, runtime_dir, rules, cwd: &env.cwd };
     let process = ProcessOptions { stop_timeout, ..ProcessOptions::default() };
-    let options = RunOptions { log, events, process, storage, sensors, ..RunOptions::default() };
+    let options =
+        RunOptions { log, events, process, storage, sensors, watching, ..RunOptions::default() };
     let settings = Settings { attached: Some(token(env)?), ..run::complete(named, dirs, options) };
     run::check(&settings)?;
     if settings.events == Some(EventSource::Stdin) {

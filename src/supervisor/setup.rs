@@ -44,6 +44,12 @@ pub struct Setup {
     pub stop_timeout: Duration,
     /// From spawn to counting as ready.
     pub ready_timeout: Duration,
+    /// Only the agent's own word makes it ready.
+    pub ready_from_agent: bool,
+    /// How long the agent may give no sign of life; after it, it counts as hung.
+    pub hang_timeout: Option<Duration>,
+    /// Which release of the agent's code this is.
+    pub release: Option<String>,
     /// Longest line.
     pub max_frame: usize,
     /// Largest state.

@@ -13,7 +13,7 @@ use super::{Context, config, target};
 pub(in crate::cli) mod ending;
 pub mod options;
 
-use options::{CrashLoop, Damage, Restart, RunOptions, Stdin};
+use options::{CrashLoop, Damage, Ready, Restart, RunOptions, Stdin};
 
 use crate::sensors;
 use crate::settings::{EventSource, RulesFile, Settings};
@@ -152,8 +152,16 @@ pub(in crate::cli) struct Dirs<'a> {
 /// the modules that the settings are for.
 pub(in crate::cli) fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions) -> Settings {
     let policy = Policy::default();
-    let RunOptions { log, restarts, events, process, storage, sensors: watch, decisions: _ } =
-        options;
+    let RunOptions {
+        log,
+        restarts,
+        events,
+        process,
+        storage,
+        sensors: watch,
+        watching,
+        decisions: _,
+    } = options;
     let sensors_every = watch.sensors_every.unwrap_or(sensors::EVERY_DEFAULT);
     Settings {
         agent: named.agent,
@@ -180,6 +188,11 @@ pub(in crate::cli) fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions
         rules: dirs.rules,
         stop_timeout: process.stop_timeout.unwrap_or(machine::STOP_TIMEOUT_DEFAULT),
         ready_timeout: process.ready_timeout.unwrap_or(machine::READY_TIMEOUT_DEFAULT),
+        ready_from_agent: process.ready == Some(Ready::Agent),
+        hang_timeout: process.hang_timeout,
+        memory_max: process.memory_max,
+        env_files: absolute(process.env_file.unwrap_or_default(), dirs.cwd),
+        release: process.release,
         stdin_inherit: process.stdin == Some(Stdin::Inherit),
         python_client: process.no_python_client != Some(true),
         max_db: storage.max_db.unwrap_or(MAX_DB_DEFAULT),
@@ -191,8 +204,14 @@ pub(in crate::cli) fn complete(named: Named, dirs: Dirs<'_>, options: RunOptions
         ephemeral: storage.ephemeral == Some(true),
         sensors_every: (!sensors_every.is_zero()).then_some(sensors_every),
         sensors_root: dirs.cwd.join(watch.sensors_root.unwrap_or_else(|| "/".into())),
+        on_alert: watching.on_alert,
+        metrics: watching.metrics.map(|path| dirs.cwd.join(path)),
         verbose: log.verbose == Some(true),
     }
+}
+
+fn absolute(paths: Vec<PathBuf>, cwd: &Path) -> Vec<PathBuf> {
+    paths.into_iter().map(|path| cwd.join(path)).collect()
 }
 
 /// `-` is stdin; a file of that name is `./-`.
@@ -233,6 +252,13 @@ pub(in crate::cli) fn check(settings: &Settings) -> Result<(), Failure> {
             "--event-timeout is zero",
             "the agent would count as hung with its first event".into(),
             "leave it out, and an event may be held for ever",
+        );
+    }
+    if settings.hang_timeout.is_some_and(|span| span.is_zero()) {
+        return wrong(
+            "--hang-timeout is zero",
+            "the agent would count as hung as soon as it was started".into(),
+            "leave it out, and the agent may be silent for ever",
         );
     }
     if settings.nack_max.is_zero() {

@@ -5,10 +5,13 @@
 //! No default stands in the attributes: the file comes between a flag and
 //! its default. The help names defaults by hand, and a test holds them equal.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
+use clap::builder::{
+    BoolishValueParser, OsStringValueParser, PathBufValueParser, TypedValueParser,
+};
 
 use crate::cli::quantity;
 use crate::settings::{OnCrashLoop, OnDamage, RestartMode};
@@ -37,6 +40,9 @@ pub struct RunOptions {
     /// How the machine is watched.
     #[command(flatten)]
     pub sensors: SensorOptions,
+    /// Who is told of the run, and how.
+    #[command(flatten)]
+    pub watching: WatchingOptions,
 }
 
 /// What is told on stderr.
@@ -152,6 +158,38 @@ pub struct ProcessOptions {
     /// How long to wait for `ready` before telling systemd [default: 10s]
     #[arg(long, value_name = "TIME", env = "ADRT_READY_TIMEOUT", value_parser = quantity::duration)]
     pub ready_timeout: Option<Duration>,
+    /// What tells systemd that the agent is ready [default: any]
+    #[arg(long, value_name = "WHAT", env = "ADRT_READY")]
+    pub ready: Option<Ready>,
+    /// How long the agent may give no sign of life before it counts as hung [default: for ever]
+    ///
+    /// A sign of life is a heartbeat or any other frame; before the agent has
+    /// said initialize, any output. The time runs only while adrt owes the agent
+    /// nothing and reads its output, and not while the agent waits for events.
+    /// The Python client beats at a third of it, from its event loop. A hung
+    /// agent gets SIGABRT, then SIGKILL, and is started again.
+    #[arg(long, value_name = "TIME", env = "ADRT_HANG_TIMEOUT", value_parser = quantity::duration)]
+    pub hang_timeout: Option<Duration>,
+    /// Memory that the agent and all it starts may use [default: no limit]
+    ///
+    /// By a cgroup of its own, which needs cgroup v2 and a delegated one: under
+    /// systemd, Delegate=yes. Past it the kernel kills the agent, and the crash
+    /// is told as out of memory.
+    #[arg(long, value_name = "SIZE", env = "ADRT_MEMORY_MAX", value_parser = quantity::size)]
+    pub memory_max: Option<u64>,
+    /// Read variables for the agent from this file at each start
+    ///
+    /// One NAME=VALUE a line, as in systemd's EnvironmentFile=. May be given
+    /// several times; later files win. A key that was changed in it is taken
+    /// with adrt restart.
+    #[arg(long, value_name = "FILE", env = "ADRT_ENV_FILE", value_parser = file(), action = clap::ArgAction::Append, value_delimiter = ',')]
+    pub env_file: Option<Vec<PathBuf>>,
+    /// Which release of the agent's code this is
+    ///
+    /// Kept with each start, and shown with crashes, checkpoints and metrics.
+    /// When it is another than the last one, a checkpoint is taken first.
+    #[arg(long, value_name = "TEXT", env = "ADRT_RELEASE", value_parser = release)]
+    pub release: Option<String>,
     /// What the agent reads: the protocol, or adrt's own stdin [default: wire]
     #[arg(long, value_name = "WHAT", env = "ADRT_STDIN")]
     pub stdin: Option<Stdin>,
@@ -213,6 +251,41 @@ pub struct SensorOptions {
     pub sensors_root: Option<PathBuf>,
 }
 
+/// Who is told of the run, and how.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Watching")]
+pub struct WatchingOptions {
+    /// Run this when a person should look, with JSON on its stdin
+    ///
+    /// By /bin/sh -c, one at a time, for at most 30 s each: at a crash loop, an
+    /// unstable agent, a dead letter, a review that waits, a failing store,
+    /// damage, giving up, and at recovery from these.
+    #[arg(long, value_name = "CMD", env = "ADRT_ON_ALERT", value_parser = command_line())]
+    pub on_alert: Option<OsString>,
+    /// Keep metrics fresh in this file, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE", env = "ADRT_METRICS", value_parser = file())]
+    pub metrics: Option<PathBuf>,
+}
+
+/// Something for a shell; the empty one is a slip.
+fn command_line() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new()
+        .try_map(|line| if line.is_empty() { Err("is empty; give a command") } else { Ok(line) })
+}
+
+/// A release's longest name: it stands in tables.
+const RELEASE_CHARS_MAX: usize = 100;
+
+fn release(typed: &str) -> Result<String, String> {
+    if typed.is_empty() || typed.chars().any(char::is_control) {
+        return Err("is one line of text, and not empty".into());
+    }
+    if typed.chars().count() > RELEASE_CHARS_MAX {
+        return Err(format!("is longer than {RELEASE_CHARS_MAX} characters"));
+    }
+    Ok(typed.to_owned())
+}
+
 impl RunOptions {
     /// These, and where they say nothing, those below.
     pub fn over(self, below: Self) -> Self {
@@ -223,6 +296,7 @@ impl RunOptions {
             process: self.process.over(below.process),
             storage: self.storage.over(below.storage),
             sensors: self.sensors.over(below.sensors),
+            watching: self.watching.over(below.watching),
             log: LogOptions { verbose: self.log.verbose.or(below.log.verbose) },
         }
     }
@@ -268,6 +342,11 @@ impl ProcessOptions {
             event_timeout: self.event_timeout.or(below.event_timeout),
             stop_timeout: self.stop_timeout.or(below.stop_timeout),
             ready_timeout: self.ready_timeout.or(below.ready_timeout),
+            ready: self.ready.or(below.ready),
+            hang_timeout: self.hang_timeout.or(below.hang_timeout),
+            memory_max: self.memory_max.or(below.memory_max),
+            env_file: self.env_file.or(below.env_file),
+            release: self.release.or(below.release),
             stdin: self.stdin.or(below.stdin),
             no_python_client: self.no_python_client.or(below.no_python_client),
         }
@@ -298,6 +377,12 @@ impl SensorOptions {
     }
 }
 
+impl WatchingOptions {
+    fn over(self, below: Self) -> Self {
+        Self { on_alert: self.on_alert.or(below.on_alert), metrics: self.metrics.or(below.metrics) }
+    }
+}
+
 /// `--restart`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Restart {
@@ -318,6 +403,15 @@ pub enum CrashLoop {
     Rollback,
     /// End the run
     Stop,
+}
+
+/// `--ready`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ready {
+    /// Its ready, --ready-timeout, or the end of its first process
+    Any,
+    /// Only its ready, however long that takes
+    Agent,
 }
 
 /// `--stdin`.

@@ -185,5 +185,8 @@ fn the_help_tells_the_real_defaults() {
         (told("on-crash-loop").as_str(), real.on_crash_loop),
         ("continue", OnCrashLoop::Continue)
     );
+    assert_eq!((told("ready").as_str(), real.ready_from_agent), ("any", false));
+    assert_eq!((told("hang-timeout").as_str(), real.hang_timeout), ("for ever", None));
+    assert_eq!((told("memory-max").as_str(), real.memory_max), ("no limit", None));
     assert_eq!((told("max-restarts").as_str(), real.max_restarts), ("never", None));
 }

@@ -10,6 +10,9 @@
 //! back, against the same loop around `python3` that runs its first line.
 //! Goal: at most 10 ms more.
 //!
+//! supervisord restarts the same program in the same run where it is
+//! installed, with its delay switched off (`startsecs=0`).
+//!
 //! `cargo bench --bench restart`
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures time and starts processes")]
@@ -26,10 +29,13 @@ use nix::unistd::Pid;
 
 use support::lab::{Lab, Link, Run, Talk, own_path};
 use support::report::{Report, median, share};
+use support::supervisord::{self, Starts};
 
 const TURNS: usize = 20;
 const IN_A_TURN: usize = 15;
 const PYTHON_IN_A_TURN: usize = 4;
+/// It takes its time.
+const SUPERVISORD_TURNS: usize = 20;
 const WARM_UP: usize = 5;
 
 /// Reports when it came to be, and waits for its end.
@@ -122,6 +128,18 @@ fn pair(lab: &Lab, name: &str, commands: [Vec<OsString>; 2]) -> io::Result<[Rest
     Ok([adrt, Restarter::new(command, link)?])
 }
 
+/// Under supervisord, if there is one.
+fn by_supervisord(lab: &Lab) -> io::Result<Option<Restarter>> {
+    let Some(supervisord) = supervisord::installed() else { return Ok(None) };
+    let link = lab.link("supervisord")?;
+    let own = own_path()?.to_string_lossy().into_owned();
+    let words = [own, "--born".into(), link.path.to_string_lossy().into_owned()];
+    let command = supervisord::command(lab, &supervisord, "restart", &words, Starts::AtOnce)?;
+    let mut restarter = Restarter::new(command, link)?;
+    restarter.kill(SUPERVISORD_TURNS)?;
+    Ok(Some(restarter))
+}
+
 fn take_turns(pair: &mut [Restarter; 2], times: usize) -> io::Result<()> {
     for restarter in pair.iter_mut() {
         restarter.kill(WARM_UP)?;
@@ -141,6 +159,8 @@ fn run() -> io::Result<()> {
     let mut compiled = pair(&lab, "compiled", [own.clone(), own])?;
     take_turns(&mut compiled, IN_A_TURN)?;
 
+    let supervisord = by_supervisord(&lab)?;
+
     let scripts = [("agent.py", PYTHON_AGENT), ("bare.py", PYTHON_BARE)];
     let mut commands = [Vec::new(), Vec::new()];
     for ((name, text), command) in scripts.iter().zip(&mut commands) {
@@ -157,6 +177,10 @@ fn run() -> io::Result<()> {
     report.number("adrt_p50", median(&adrt.spans), "us");
     report.number("adrt_p90", share(&adrt.spans, 0.9), "us");
     report.at_most("ratio_p50", median(&adrt.spans) / median(&bare.spans), "", 1.4);
+    match &supervisord {
+        Some(other) => report.number("supervisord_p50", median(&other.spans), "us"),
+        None => println!("supervisord is not installed: not compared"),
+    }
     let [adrt, bare] = &python;
     let (adrt, bare) = (median(&adrt.spans) / 1e3, median(&bare.spans) / 1e3);
     report.number("python_bare_p50", bare, "ms");

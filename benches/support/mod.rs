@@ -1,6 +1,7 @@
 //! What the benches share: a place of their own with the real `adrt` in it
-//! ([`lab`]), a compiled client of the wire ([`wire`]), and how numbers are
-//! summed up and told ([`report`]).
+//! ([`lab`]), a compiled client of the wire ([`wire`]), how numbers are
+//! summed up and told ([`report`]), and whom adrt is compared with
+//! ([`supervisord`]).
 //!
 //! A bench is its own agent: `adrt run` is given the bench's executable with
 //! `--agent`, and the two halves talk over a socket beside adrt, so that what
@@ -8,6 +9,7 @@
 
 pub mod lab;
 pub mod report;
+pub mod supervisord;
 pub mod wire;
 
 use nix::time::{ClockId, clock_gettime};

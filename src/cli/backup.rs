@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::failure::{Failure, Kind};
 use super::json::Object;
 use super::text::bytes;
-use super::{Context, DONE, agent, past};
+use super::{Context, DONE, agent, manage, past};
 use crate::store::backup::{self, BackupError, BackupInfo};
 use crate::store::home::{Home, HomeError};
 
@@ -13,12 +13,17 @@ use crate::store::home::{Home, HomeError};
 ///
 /// Consistent while it runs, and without holding it up; with a hash, so that
 /// a bad copy is noticed. Nothing is overwritten.
+///
+/// With --move the agent goes where the file goes: here it refuses to run from
+/// then on, and says so. Two devices don't both do its work. To take it back,
+/// restore the file here.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     allow_missing_positional = true,
     after_help = "Examples:
   adrt backup night-watch.adrt
-  adrt backup counter \"counter-$(date +%F).adrt\" --json"
+  adrt backup counter \"counter-$(date +%F).adrt\" --json
+  adrt stop night-watch && adrt backup night-watch /media/stick/nw.adrt --move"
 )]
 pub struct BackupArgs {
     /// Which agent
@@ -26,6 +31,9 @@ pub struct BackupArgs {
     /// The file to make
     #[arg(required = true)]
     pub file: PathBuf,
+    /// Let it run no more here; it must be stopped
+    #[arg(long = "move")]
+    pub moved: bool,
     /// Print {agent, file, bytes, sha256, version}
     #[arg(long)]
     pub json: bool,
@@ -56,13 +64,23 @@ pub struct RestoreArgs {
 pub fn backup(args: &BackupArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
     let file = context.env.cwd.join(&args.file);
-    let made = backup::backup(&home, &file).map_err(|error| {
+    let made = if args.moved {
+        let lock = manage::lock(&home, "can't be moved away while it runs")?;
+        backup::backup_move(&home, &lock, &file)
+    } else {
+        backup::backup(&home, &file)
+    };
+    let made = made.map_err(|error| {
         of_backup(format!("{} was not backed up", home.agent()), Some(&home), error)
     })?;
     let (name, size) = (home.agent(), bytes(made.bytes));
-    let shown = args.file.display();
+    let (shown, version) = (args.file.display(), made.version);
     tell(context, args.json, name, &file, &made, || {
-        format!("{name}, at version {}, is in {shown} ({size})", made.version)
+        if args.moved {
+            format!("{name}, at version {version}, is in {shown} ({size}), and runs no more here")
+        } else {
+            format!("{name}, at version {version}, is in {shown} ({size})")
+        }
     })
 }
 

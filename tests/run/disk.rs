@@ -1,26 +1,14 @@
 //! A disk that is full, and then is not: a tmpfs of 2 MB under a live agent.
 
-use std::path::Path;
-
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 
-use crate::support::{Run, World, kill, wait_for};
+use crate::support::{Run, World, kill, small_disk, wait_for};
 use crate::wire::Scene;
-
-/// Mounts it for this thread and its children alone: it goes with them.
-fn small_disk(at: &Path) -> nix::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some("size=2m"))
-}
 
 #[test]
 fn a_disk_that_is_filled_up_and_freed() {
     let world = World::new();
-    if let Err(errno) = small_disk(&world.state_dir()) {
+    if let Err(errno) = small_disk(&world.state_dir(), "2m") {
         println!("skipped: a tmpfs can't be mounted here ({errno})");
         return;
     }

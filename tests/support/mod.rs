@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -183,6 +185,15 @@ impl Drop for World {
             std::thread::sleep(process::GLANCE);
         }
     }
+}
+
+/// Puts an empty disk of that size (`2m`) there, for this thread and its
+/// children alone: it goes with them.
+pub fn small_disk(at: &Path, size: &str) -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some(&*format!("size={size}")))
 }
 
 /// The interpreter itself: `python3` may be a launcher that costs more than it.

@@ -114,7 +114,7 @@ impl Driver {
                 self.handle(Input::Signal(Request::Stop));
             }
         }
-        self.handle(Input::Exited { incarnation, exit: ended.exit, oom: false });
+        self.handle(Input::Exited { incarnation, exit: ended.exit, oom: None });
     }
 }
 

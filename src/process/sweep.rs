@@ -2,8 +2,10 @@
 //!
 //! Three things do: members of its group (killed with it, see [`super::reap`]),
 //! daemons that left the group by `setsid` and that adrt, as their subreaper,
-//! has adopted (`kill_adopted`), and the group of an agent whose adrt was
-//! itself killed ([`kill_orphan_group`], called by the next `adrt run`).
+//! has adopted (`kill_adopted`), and what an adrt that was itself killed left of
+//! its agent: the agent's group ([`kill_orphan_group`]) and what carries the
+//! run's mark (`kill_marked`, see [`super::kin`]). Both are killed by the next
+//! `adrt run`.
 //!
 //! A process is known by its number and its start time together, and is
 //! killed through a pidfd that was checked against both, so an innocent one
@@ -19,6 +21,7 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::kin::MARK_VARIABLE;
 use super::reap;
 use super::table::{self, Entry};
 use crate::clock;
@@ -28,6 +31,10 @@ use crate::supervisor::io::ProcessIdentity;
 /// were being killed. Each round costs some milliseconds; a fork bomb that
 /// outruns so many is the operator's to stop (a cgroup can).
 const ROUNDS: usize = 32;
+
+/// So many looks in a row must find no marked process: one that is just
+/// executing its program has no environment to be read for some microseconds.
+const MARKED_QUIET_ROUNDS: usize = 3;
 
 /// How long the killed group of an earlier run is waited for.
 const GONE_PATIENCE: Duration = Duration::from_secs(2);
@@ -63,6 +70,51 @@ pub fn kill_orphan_group(identity: &ProcessIdentity) -> usize {
         wait_gone(|processes| orphans(processes, identity));
     }
     killed
+}
+
+/// Kills all that has this mark in its environment, as it was when its program
+/// was executed, and waits until it is gone. Spares adrt and those above it: an
+/// agent may start the adrt that is to take over.
+pub(super) fn kill_marked(mark: &str) -> usize {
+    let choose = |processes: &[Entry]| {
+        let spared = with_ancestors(processes, nix::unistd::getpid().as_raw());
+        let marked = |process: &&Entry| {
+            !process.zombie && !spared.contains(&process.pid) && has_mark(process.pid, mark)
+        };
+        processes.iter().filter(marked).copied().collect::<Vec<_>>()
+    };
+    let (mut killed, mut quiet) = (0, 0);
+    for _ in 0..ROUNDS {
+        let more = kill_rounds(choose);
+        killed += more;
+        quiet = if more == 0 { quiet + 1 } else { 0 };
+        if quiet == MARKED_QUIET_ROUNDS {
+            break;
+        }
+        std::thread::sleep(GONE_PAUSE);
+    }
+    if killed > 0 {
+        wait_gone(choose);
+    }
+    killed
+}
+
+/// A process and those above it.
+fn with_ancestors(processes: &[Entry], pid: i32) -> HashSet<i32> {
+    let parents: HashMap<i32, i32> = processes.iter().map(|it| (it.pid, it.parent)).collect();
+    let mut found = HashSet::new();
+    let mut next = Some(pid);
+    while let Some(pid) = next.filter(|pid| found.insert(*pid)) {
+        next = parents.get(&pid).copied();
+    }
+    found
+}
+
+/// One that can't be looked into is another user's, and none of ours.
+pub(super) fn has_mark(pid: i32, mark: &str) -> bool {
+    let wanted = format!("{MARK_VARIABLE}={mark}");
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
 }
 
 /// Whether that process is one that [`kill_orphan_group`] would kill.
@@ -149,7 +201,7 @@ fn orphans(processes: &[Entry], identity: &ProcessIdentity) -> Vec<Entry> {
 }
 
 /// Kills this very process, and no other that has its number.
-fn kill_exactly(victim: &Entry) {
+pub(super) fn kill_exactly(victim: &Entry) {
     let Some(pidfd) = open_pidfd(victim.pid) else {
         return;
     };
@@ -230,6 +282,15 @@ mod tests {
         ];
         assert_eq!(pids(descendants(&table, 10, &[20])), [30, 31, 32]);
         assert_eq!(pids(descendants(&table, 10, &[])), [20, 21, 30, 31, 32]);
+    }
+
+    #[test]
+    fn who_is_above_a_process() {
+        // A ring is what a table that changes meanwhile may look like.
+        let table =
+            [process(1, 0, 1, 1), process(5, 1, 5, 1), process(8, 9, 8, 1), process(9, 8, 9, 1)];
+        assert_eq!(with_ancestors(&table, 5), HashSet::from([5, 1, 0]));
+        assert_eq!(with_ancestors(&table, 8), HashSet::from([8, 9]));
     }
 
     #[test]

@@ -14,9 +14,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub mod cgroup;
 pub mod process;
 pub mod puppet;
 
+pub use cgroup::Cgroup;
 pub use process::{Done, Run, kill, wait_for};
 pub use puppet::{Puppet, Puppets};
 
@@ -165,7 +167,8 @@ impl World {
         Puppets::new(&names.find(|path| !path.exists()).unwrap())
     }
 
-    fn processes(&self) -> Vec<i32> {
+    /// What was started in it and is there yet.
+    pub fn processes(&self) -> Vec<i32> {
         process::with_environment(MARK, self.dir.path())
     }
 

@@ -30,11 +30,12 @@ use crate::supervisor::io::ProcessIdentity;
 /// How often the table is read anew for processes that were born while others
 /// were being killed. Each round costs some milliseconds; a fork bomb that
 /// outruns so many is the operator's to stop (a cgroup can).
-const ROUNDS: usize = 32;
+const ROUNDS: usize = 64;
 
-/// So many looks in a row must find no marked process: one that is just
-/// executing its program has no environment to be read for some microseconds.
-const MARKED_QUIET_ROUNDS: usize = 3;
+/// So many rounds in a row must find nobody new once somebody was found: a
+/// process whose parent has ended while the table was read may not be in it, and
+/// one that is just executing its program has no environment for a moment.
+const QUIET_ROUNDS: usize = 3;
 
 /// How long the killed group of an earlier run is waited for.
 const GONE_PATIENCE: Duration = Duration::from_secs(2);
@@ -50,7 +51,10 @@ pub(super) fn kill_adopted(leaders: &[i32]) -> usize {
     if leaders.is_empty() && !reap::has_children() {
         return 0;
     }
-    kill_rounds(|processes| descendants(processes, adrt, leaders))
+    kill_rounds(|victims| {
+        let processes = table::all().unwrap_or_default();
+        descendants(&processes, adrt, leaders).iter().for_each(|victim| victims.take(victim));
+    })
 }
 
 /// Kills what is left of the group of an agent that ran under an adrt which
@@ -65,9 +69,10 @@ pub fn kill_orphan_group(identity: &ProcessIdentity) -> usize {
     if !can_be_found(identity) {
         return 0;
     }
-    let killed = kill_rounds(|processes| orphans(processes, identity));
+    let left = || orphans(&table::all().unwrap_or_default(), identity);
+    let killed = kill_rounds(|victims| left().iter().for_each(|victim| victims.take(victim)));
     if killed > 0 {
-        wait_gone(|processes| orphans(processes, identity));
+        wait_gone(left);
     }
     killed
 }
@@ -76,36 +81,26 @@ pub fn kill_orphan_group(identity: &ProcessIdentity) -> usize {
 /// was executed, and waits until it is gone. Spares adrt and those above it: an
 /// agent may start the adrt that is to take over.
 pub(super) fn kill_marked(mark: &str) -> usize {
-    let choose = |processes: &[Entry]| {
-        let spared = with_ancestors(processes, nix::unistd::getpid().as_raw());
-        let marked = |process: &&Entry| {
-            !process.zombie && !spared.contains(&process.pid) && has_mark(process.pid, mark)
-        };
-        processes.iter().filter(marked).copied().collect::<Vec<_>>()
+    let spared = with_ancestors(nix::unistd::getpid().as_raw());
+    let marked = || {
+        // The youngest first: of a chain of forks they are what is alive.
+        let pids = table::pids().unwrap_or_default().into_iter().rev();
+        let ours = pids.filter(|pid| !spared.contains(pid) && has_mark(*pid, mark));
+        ours.filter_map(table::entry)
     };
-    let (mut killed, mut quiet) = (0, 0);
-    for _ in 0..ROUNDS {
-        let more = kill_rounds(choose);
-        killed += more;
-        quiet = if more == 0 { quiet + 1 } else { 0 };
-        if quiet == MARKED_QUIET_ROUNDS {
-            break;
-        }
-        std::thread::sleep(GONE_PAUSE);
-    }
+    let killed = kill_rounds(|victims| marked().for_each(|victim| victims.take(&victim)));
     if killed > 0 {
-        wait_gone(choose);
+        wait_gone(|| marked().collect());
     }
     killed
 }
 
 /// A process and those above it.
-fn with_ancestors(processes: &[Entry], pid: i32) -> HashSet<i32> {
-    let parents: HashMap<i32, i32> = processes.iter().map(|it| (it.pid, it.parent)).collect();
+fn with_ancestors(pid: i32) -> HashSet<i32> {
     let mut found = HashSet::new();
     let mut next = Some(pid);
     while let Some(pid) = next.filter(|pid| found.insert(*pid)) {
-        next = parents.get(&pid).copied();
+        next = table::entry(pid).map(|entry| entry.parent);
     }
     found
 }
@@ -136,34 +131,44 @@ fn can_be_found(identity: &ProcessIdentity) -> bool {
 /// Waits until what was killed is gone: its ports and locks are to be free
 /// when the next one starts. Not for ever; a process that hangs in the kernel
 /// may never go.
-fn wait_gone(choose: impl Fn(&[Entry]) -> Vec<Entry>) {
+fn wait_gone(left: impl Fn() -> Vec<Entry>) {
     let deadline = clock::mono() + GONE_PATIENCE;
-    while clock::mono() < deadline {
-        match table::all() {
-            Ok(processes) if choose(&processes).iter().any(|process| !process.zombie) => {
-                std::thread::sleep(GONE_PAUSE);
-            }
-            Ok(_) | Err(_) => return,
+    while clock::mono() < deadline && left().iter().any(|process| !process.zombie) {
+        std::thread::sleep(GONE_PAUSE);
+    }
+}
+
+/// Those who were found, by number and start time.
+#[derive(Default)]
+struct Victims {
+    found: HashSet<(i32, u64)>,
+    killed: usize,
+}
+
+impl Victims {
+    /// Kills it, unless it was found before. One that has ended already counts
+    /// as found: it may have had a child meanwhile.
+    fn take(&mut self, victim: &Entry) {
+        if self.found.insert((victim.pid, victim.start_ticks)) && !victim.zombie {
+            kill_exactly(victim);
+            self.killed += 1;
         }
     }
 }
 
-/// Kills what `choose` picks from the table, until it picks nobody new.
-fn kill_rounds(choose: impl Fn(&[Entry]) -> Vec<Entry>) -> usize {
-    let mut killed = HashSet::new();
+/// Kills what `find` finds, until it finds nobody new. Returns how many.
+fn kill_rounds(find: impl Fn(&mut Victims)) -> usize {
+    let mut victims = Victims::default();
+    let mut quiet = 0;
     for _ in 0..ROUNDS {
-        let Ok(processes) = table::all() else { break };
-        let before = killed.len();
-        for victim in choose(&processes) {
-            if !victim.zombie && killed.insert((victim.pid, victim.start_ticks)) {
-                kill_exactly(&victim);
-            }
-        }
-        if killed.len() == before {
+        let before = victims.found.len();
+        find(&mut victims);
+        quiet = if victims.found.len() == before { quiet + 1 } else { 0 };
+        if victims.found.is_empty() || quiet == QUIET_ROUNDS {
             break;
         }
     }
-    killed.len()
+    victims.killed
 }
 
 /// All processes below `root`, without those in `spared` and below them.
@@ -285,12 +290,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_above_a_process() {
-        // A ring is what a table that changes meanwhile may look like.
-        let table =
-            [process(1, 0, 1, 1), process(5, 1, 5, 1), process(8, 9, 8, 1), process(9, 8, 9, 1)];
-        assert_eq!(with_ancestors(&table, 5), HashSet::from([5, 1, 0]));
-        assert_eq!(with_ancestors(&table, 8), HashSet::from([8, 9]));
+    fn who_is_above_us() {
+        let us = i32::try_from(std::process::id()).unwrap();
+        let above = with_ancestors(us);
+        let parent = nix::unistd::getppid().as_raw();
+        assert!(above.contains(&us) && above.contains(&parent), "{above:?}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[expect(dead_code, reason = "tests of the parts use the rest")]
 pub mod cgroup;
 pub mod process;
 pub mod puppet;

@@ -54,6 +54,8 @@ pub(super) enum Step {
     Prepare,
     /// adrt, or its spawning thread, was gone before the death signal was set.
     Orphaned,
+    /// The agent's group of the kernel.
+    Enter,
     /// The working directory.
     Chdir,
     /// Executing the command.
@@ -84,6 +86,10 @@ pub(super) struct Setup<'a> {
     /// Where the kernel can't mark all descriptors close-on-exec at once:
     /// the highest one that is open.
     pub(super) mark_up_to: Option<RawFd>,
+    /// What it writes `0` to in order to be in the agent's group.
+    pub(super) entrance: Option<BorrowedFd<'a>>,
+    /// What it writes into its `oom_score_adj`.
+    pub(super) oom_score: Option<&'a str>,
 }
 
 /// Memory for the child to run on, with a guard page below.
@@ -146,6 +152,8 @@ struct Order {
     fds: [RawFd; 4],
     take_terminal: bool,
     mark_up_to: Option<RawFd>,
+    entrance: Option<RawFd>,
+    oom_score: Option<(*const u8, usize)>,
     adrt: libc::pid_t,
     report: Report,
 }
@@ -172,6 +180,8 @@ pub(super) fn start(image: &Image, setup: &Setup<'_>, stack: &Stack) -> Result<i
         fds: setup.fds.map(|fd| fd.as_raw_fd()),
         take_terminal: setup.take_terminal,
         mark_up_to: setup.mark_up_to,
+        entrance: setup.entrance.map(|fd| fd.as_raw_fd()),
+        oom_score: setup.oom_score.map(|text| (text.as_ptr(), text.len())),
         adrt: nix::unistd::getpid().as_raw(),
         report: Report { step: AtomicI32::new(NO_FAILURE), errno: AtomicI32::new(0) },
     };
@@ -192,6 +202,7 @@ pub(super) fn start(image: &Image, setup: &Setup<'_>, stack: &Stack) -> Result<i
     let step = match order.report.step.load(Ordering::Acquire) {
         NO_FAILURE => return Ok(pid),
         step if step == Step::Orphaned.number() => Step::Orphaned,
+        step if step == Step::Enter.number() => Step::Enter,
         step if step == Step::Chdir.number() => Step::Chdir,
         step if step == Step::Exec.number() => Step::Exec,
         _ => Step::Prepare,
@@ -209,6 +220,7 @@ impl Step {
             Self::Orphaned => 2,
             Self::Chdir => 3,
             Self::Exec => 4,
+            Self::Enter => 5,
         }
     }
 }
@@ -257,6 +269,15 @@ fn become_agent(order: &Order) -> Step {
         if libc::getppid() != order.adrt {
             return Step::Orphaned;
         }
+        if let Some(score) = order.oom_score {
+            raise_oom_score(score);
+        }
+        // Before anything of the agent's takes memory or makes processes.
+        if let Some(entrance) = order.entrance
+            && libc::write(entrance, c"0".as_ptr().cast(), 1) != 1
+        {
+            return Step::Enter;
+        }
         for (target, fd) in (0..).zip(&order.fds) {
             if libc::dup2(*fd, target) < 0 {
                 return Step::Prepare;
@@ -276,6 +297,23 @@ fn become_agent(order: &Order) -> Step {
         exec_first(order);
     }
     Step::Exec
+}
+
+/// Makes the kernel prefer this process when memory is short. Where that can't
+/// be, it is one more as all others are.
+///
+/// # Safety
+/// Only in the child; the text is valid.
+unsafe fn raise_oom_score((text, length): (*const u8, usize)) {
+    // SAFETY: system calls on values that were made before the child was.
+    unsafe {
+        let file =
+            libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if file >= 0 {
+            libc::write(file, text.cast(), length);
+            libc::close(file);
+        }
+    }
 }
 
 /// Sets every signal to its default, the ones that adrt ignores and the ones

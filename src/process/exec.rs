@@ -113,6 +113,10 @@ impl Image {
             Step::Orphaned => SpawnFailure::System(format!(
                 "{name} was not started: adrt's spawning thread ended meanwhile"
             )),
+            Step::Enter => SpawnFailure::System(format!(
+                "{name} was not started: it could not enter its control group: {}",
+                errno.desc()
+            )),
             Step::Prepare => SpawnFailure::System(format!(
                 "{name} was not started: the system refused to set the process up: {}",
                 errno.desc()

@@ -6,6 +6,9 @@
 //!   that waits;
 //! - [`sweep`] kills what outlives an agent: its group, its daemons, and the
 //!   group of an agent whose adrt was killed;
+//! - [`kin`] knows an agent's processes after their adrt has died, by a mark;
+//! - [`cgroup`] keeps them in a group of the kernel's, where that is adrt's to
+//!   make, and reads what the kernel says of memory;
 //! - [`pipes`], [`terminal`], [`table`] are their tools.
 //!
 //! Invariants:
@@ -19,8 +22,10 @@
 //! Not here: when to start or to stop (the supervisor decides), reading and
 //! writing of the pipes while the agent lives (the loop does).
 
+pub mod cgroup;
 mod child;
 mod exec;
+pub mod kin;
 pub mod pipes;
 pub mod reap;
 pub mod spawn;

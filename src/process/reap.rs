@@ -25,6 +25,7 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use super::kin::Kin;
 use super::sweep;
 use crate::supervisor::io::{Exit, GroupSignal, ProcessIdentity};
 
@@ -50,9 +51,13 @@ pub struct Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotOurs;
 
-/// Which children were spawned, shared by who spawns and who reaps.
+/// Which children were spawned, and what tells theirs from others; shared by
+/// who spawns and who reaps.
 #[derive(Debug, Clone, Default)]
-pub struct Roster(Arc<Mutex<Spawned>>);
+pub struct Roster {
+    spawned: Arc<Mutex<Spawned>>,
+    kin: Option<Arc<Kin>>,
+}
 
 #[derive(Debug, Default)]
 struct Spawned {
@@ -82,10 +87,15 @@ impl Roster {
         result
     }
 
+    /// What is to tell the children and all of theirs from others.
+    pub(super) fn kin(&self) -> Option<&Kin> {
+        self.kin.as_deref()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Spawned> {
         // Every change of it is complete at each moment, so a panic of the
         // other holder leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spawned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,6 +121,11 @@ impl Reaper {
         Self::default()
     }
 
+    /// A reaper for one agent, whose processes are told from others by this.
+    pub fn for_kin(kin: Arc<Kin>) -> Self {
+        Self { roster: Roster { kin: Some(kin), ..Roster::default() }, sweep_due: false }
+    }
+
     /// The roster to give to the spawner.
     pub fn roster(&self) -> Roster {
         self.roster.clone()
@@ -118,9 +133,10 @@ impl Reaper {
 
     /// Collects what has ended; never waits. To be called at each SIGCHLD.
     ///
-    /// When a leader has ended, its group and all that it left to adrt have
-    /// been killed when this returns, `setsid` or not. They are not waited
-    /// for: a process that hangs in the kernel must not hold up a restart.
+    /// When a leader has ended, its process group, all that it left to adrt and
+    /// all that is in the agent's group of the kernel have been killed when this
+    /// returns, `setsid` or not. They are not waited for: a process that hangs
+    /// in the kernel must not hold up a restart.
     pub fn reap(&mut self) -> Vec<Ended> {
         let mut ended = Vec::new();
         while let Some((pid, exit)) = peek() {
@@ -167,6 +183,9 @@ impl Reaper {
     /// Kills all that adrt has adopted, with its descendants; spares the
     /// leaders that live and theirs. Returns how many were killed.
     ///
+    /// When no leader lives, what is in the agent's group is killed first; what
+    /// was, and is not adrt's child, is not counted.
+    ///
     /// While a spawn is under way it does nothing, and is done at the next
     /// [`Reaper::reap`]: the new child can't be told from an orphan yet.
     pub fn sweep(&mut self) -> usize {
@@ -178,6 +197,12 @@ impl Reaper {
         }
         self.sweep_due = false;
         // Held on to, so that no child is born while orphans are told apart.
+        if spawned.leaders.is_empty()
+            && let Some(group) = self.roster.kin().and_then(Kin::group)
+        {
+            // What can't be killed there is, if it can be, by the sweep.
+            let _refused = group.kill();
+        }
         let killed = sweep::kill_adopted(&spawned.leaders);
         drop(spawned);
         killed

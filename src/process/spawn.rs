@@ -6,8 +6,10 @@
 //! Dropping the [`Spawner`] ends that thread, and with it every child.
 //!
 //! What a child gets: its arguments untouched; the environment it is given
-//! plus `ADRT_TEXT_FD` and `ADRT_WIRE`; descriptors 0 to 3 and no other; a
-//! process group of its own; default signal dispositions, nothing blocked.
+//! plus `ADRT_TEXT_FD`, `ADRT_WIRE` and `ADRT_RUN`; descriptors 0 to 3 and no
+//! other; a process group of its own, and the agent's group of the kernel where
+//! there is one; default signal dispositions, nothing blocked; and the first
+//! place among those the kernel kills when memory is short.
 
 use std::ffi::OsString;
 use std::io;
@@ -20,6 +22,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 use super::child::{self, NotStarted, Setup, Stack};
 use super::exec::Image;
+use super::kin::{Kin, MARK_VARIABLE};
 use super::pipes::{self, Pipe};
 use super::reap::Roster;
 use super::table;
@@ -36,6 +39,15 @@ const TEXT_FD: &str = "3";
 /// Device and inode of 0, 1 and 3, for clients to check that nothing between
 /// adrt and them replaced one.
 const WIRE_VARIABLE: &str = "ADRT_WIRE";
+
+/// An agent is rated as if it used so much more of the machine's memory, in
+/// thousandths: when that is short it dies before adrt and, on a small device,
+/// before what the device is reached by; its state is on the disk, theirs is
+/// not. All that it starts is rated so, too.
+const OOM_SCORE_RAISE: i32 = 300;
+
+/// The highest rating there is.
+const OOM_SCORE_MAX: i32 = 1000;
 
 /// Stack of the spawning thread; the child has one of its own.
 const THREAD_STACK_BYTES: usize = 256 * 1024;
@@ -55,8 +67,9 @@ pub enum Stdin {
 pub struct Command {
     /// The command and its arguments, passed on as they are.
     pub argv: Vec<OsString>,
-    /// The whole environment but `ADRT_TEXT_FD` and `ADRT_WIRE`, which are
-    /// set here, in the place of any in it. Its `PATH` is what is searched.
+    /// The whole environment but `ADRT_TEXT_FD`, `ADRT_WIRE` and `ADRT_RUN`,
+    /// which are set here, in the place of any in it. Its `PATH` is what is
+    /// searched.
     pub env: Vec<(OsString, OsString)>,
     /// Where its stdin comes from.
     pub stdin: Stdin,
@@ -131,6 +144,7 @@ impl Spawner {
 pub struct LocalSpawner {
     stack: Stack,
     roster: Roster,
+    oom_score: Option<String>,
 }
 
 impl LocalSpawner {
@@ -139,7 +153,7 @@ impl LocalSpawner {
     /// # Errors
     /// The system has no memory to give.
     pub fn new(roster: Roster) -> io::Result<Self> {
-        Ok(Self { stack: Stack::new()?, roster })
+        Ok(Self { stack: Stack::new()?, roster, oom_score: raised_oom_score() })
     }
 
     /// Starts a command.
@@ -151,10 +165,75 @@ impl LocalSpawner {
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
             .map_err(|errno| no_process(errno.into()))?;
-        let result = spawn(command, &self.stack, &self.roster);
+        let result = self.spawn_undisturbed(command);
         let _same_mask_as_before = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
         result
     }
+
+    fn spawn_undisturbed(&self, command: Command) -> Result<Child, SpawnFailure> {
+        let Command { argv, mut env, stdin, cwd } = command;
+        let ends = Ends::make(stdin).map_err(no_pipes)?;
+        let kin = self.roster.kin();
+        set(&mut env, TEXT_FD_VARIABLE, Some(TEXT_FD.into()));
+        set(&mut env, WIRE_VARIABLE, Some(ends.wire().map_err(no_pipes)?));
+        set(&mut env, MARK_VARIABLE, kin.map(|kin| kin.mark().into()));
+        let image = Image::new(argv, env, cwd)?;
+        let group = kin.and_then(Kin::group);
+        let entrance = group.map(|group| group.entrance()).transpose().map_err(no_group)?;
+
+        let take_terminal = match stdin {
+            Stdin::Wire => false,
+            Stdin::Inherit => terminal::is_ours_to_lend(ends.child_stdin.as_fd()),
+        };
+        let setup = Setup {
+            fds: [
+                ends.child_stdin.as_fd(),
+                ends.stdout.theirs.as_fd(),
+                ends.stderr.theirs.as_fd(),
+                ends.text.theirs.as_fd(),
+            ],
+            take_terminal,
+            mark_up_to: highest_to_mark(),
+            entrance: entrance.as_ref().map(AsFd::as_fd),
+            oom_score: self.oom_score.as_deref(),
+        };
+        let process = self.make(&image, &setup)?;
+        Ok(Child {
+            process,
+            stdin: ends.stdin,
+            stdout: ends.stdout.ours,
+            stderr: ends.stderr.ours,
+            text: ends.text.ours,
+            has_terminal: take_terminal,
+        })
+    }
+
+    fn make(&self, image: &Image, setup: &Setup<'_>) -> Result<ProcessIdentity, SpawnFailure> {
+        // Identified before the reaper may take it away.
+        let process = self
+            .roster
+            .while_spawning(|| child::start(image, setup, &self.stack).map(table::identify))
+            .map_err(|failure| match failure {
+                NotStarted::NoProcess(error) => no_process(error),
+                NotStarted::Failed(failed) => image.explain(failed),
+            });
+        if process.is_err() && setup.take_terminal {
+            terminal::give_back_terminal();
+        }
+        process
+    }
+}
+
+/// Sets a variable, in the place of any of that name; or leaves none.
+fn set(env: &mut Vec<(OsString, OsString)>, name: &str, value: Option<OsString>) {
+    env.retain(|(key, _)| key != name);
+    env.extend(value.map(|value| (name.into(), value)));
+}
+
+/// What an agent's `oom_score_adj` is to be; none where adrt's own can't be read.
+fn raised_oom_score() -> Option<String> {
+    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj").ok()?.trim().parse().ok()?;
+    Some((own + OOM_SCORE_RAISE).min(OOM_SCORE_MAX).to_string())
 }
 
 /// Whether starting this command is bound to fail, as far as a look can tell:
@@ -207,48 +286,6 @@ impl Ends {
     }
 }
 
-fn spawn(command: Command, stack: &Stack, roster: &Roster) -> Result<Child, SpawnFailure> {
-    let Command { argv, mut env, stdin, cwd } = command;
-    let ends = Ends::make(stdin).map_err(no_pipes)?;
-    env.retain(|(key, _)| key != TEXT_FD_VARIABLE && key != WIRE_VARIABLE);
-    env.push((TEXT_FD_VARIABLE.into(), TEXT_FD.into()));
-    env.push((WIRE_VARIABLE.into(), ends.wire().map_err(no_pipes)?));
-    let image = Image::new(argv, env, cwd)?;
-
-    let take_terminal = match stdin {
-        Stdin::Wire => false,
-        Stdin::Inherit => terminal::is_ours_to_lend(ends.child_stdin.as_fd()),
-    };
-    let setup = Setup {
-        fds: [
-            ends.child_stdin.as_fd(),
-            ends.stdout.theirs.as_fd(),
-            ends.stderr.theirs.as_fd(),
-            ends.text.theirs.as_fd(),
-        ],
-        take_terminal,
-        mark_up_to: highest_to_mark(),
-    };
-    // Identified before the reaper may take it away.
-    let process = roster
-        .while_spawning(|| child::start(&image, &setup, stack).map(table::identify))
-        .map_err(|failure| match failure {
-            NotStarted::NoProcess(error) => no_process(error),
-            NotStarted::Failed(failed) => image.explain(failed),
-        });
-    if process.is_err() && take_terminal {
-        terminal::give_back_terminal();
-    }
-    Ok(Child {
-        process: process?,
-        stdin: ends.stdin,
-        stdout: ends.stdout.ours,
-        stderr: ends.stderr.ours,
-        text: ends.text.ours,
-        has_terminal: take_terminal,
-    })
-}
-
 /// Where the kernel can't mark all descriptors at once: the highest open one.
 /// All that adrt opens is close-on-exec, so one opened after this look is too.
 fn highest_to_mark() -> Option<RawFd> {
@@ -262,6 +299,10 @@ fn highest_to_mark() -> Option<RawFd> {
 
 fn no_pipes(error: io::Error) -> SpawnFailure {
     SpawnFailure::System(format!("the pipes to the agent could not be made: {error}"))
+}
+
+fn no_group(error: io::Error) -> SpawnFailure {
+    SpawnFailure::System(format!("the agent's control group can't be used: {error}"))
 }
 
 fn no_process(error: io::Error) -> SpawnFailure {

@@ -2,8 +2,10 @@
 //!
 //! Three things do: members of its group (killed with it, see [`super::reap`]),
 //! daemons that left the group by `setsid` and that adrt, as their subreaper,
-//! has adopted (`kill_adopted`), and the group of an agent whose adrt was
-//! itself killed ([`kill_orphan_group`], called by the next `adrt run`).
+//! has adopted (`kill_adopted`), and what an adrt that was itself killed left of
+//! its agent: the agent's group ([`kill_orphan_group`]) and what carries the
+//! run's mark (`kill_marked`, see [`super::kin`]). Both are killed by the next
+//! `adrt run`.
 //!
 //! A process is known by its number and its start time together, and is
 //! killed through a pidfd that was checked against both, so an innocent one
@@ -19,6 +21,7 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::kin::MARK_VARIABLE;
 use super::reap;
 use super::table::{self, Entry};
 use crate::clock;
@@ -27,7 +30,12 @@ use crate::supervisor::io::ProcessIdentity;
 /// How often the table is read anew for processes that were born while others
 /// were being killed. Each round costs some milliseconds; a fork bomb that
 /// outruns so many is the operator's to stop (a cgroup can).
-const ROUNDS: usize = 32;
+const ROUNDS: usize = 64;
+
+/// So many rounds in a row must find nobody new once somebody was found: a
+/// process whose parent has ended while the table was read may not be in it, and
+/// one that is just executing its program has no environment for a moment.
+const QUIET_ROUNDS: usize = 3;
 
 /// How long the killed group of an earlier run is waited for.
 const GONE_PATIENCE: Duration = Duration::from_secs(2);
@@ -43,7 +51,10 @@ pub(super) fn kill_adopted(leaders: &[i32]) -> usize {
     if leaders.is_empty() && !reap::has_children() {
         return 0;
     }
-    kill_rounds(|processes| descendants(processes, adrt, leaders))
+    kill_rounds(|victims| {
+        let processes = table::all().unwrap_or_default();
+        descendants(&processes, adrt, leaders).iter().for_each(|victim| victims.take(victim));
+    })
 }
 
 /// Kills what is left of the group of an agent that ran under an adrt which
@@ -58,11 +69,47 @@ pub fn kill_orphan_group(identity: &ProcessIdentity) -> usize {
     if !can_be_found(identity) {
         return 0;
     }
-    let killed = kill_rounds(|processes| orphans(processes, identity));
+    let left = || orphans(&table::all().unwrap_or_default(), identity);
+    let killed = kill_rounds(|victims| left().iter().for_each(|victim| victims.take(victim)));
     if killed > 0 {
-        wait_gone(|processes| orphans(processes, identity));
+        wait_gone(left);
     }
     killed
+}
+
+/// Kills all that has this mark in its environment, as it was when its program
+/// was executed, and waits until it is gone. Spares adrt and those above it: an
+/// agent may start the adrt that is to take over.
+pub(super) fn kill_marked(mark: &str) -> usize {
+    let spared = with_ancestors(nix::unistd::getpid().as_raw());
+    let marked = || {
+        // The youngest first: of a chain of forks they are what is alive.
+        let pids = table::pids().unwrap_or_default().into_iter().rev();
+        let ours = pids.filter(|pid| !spared.contains(pid) && has_mark(*pid, mark));
+        ours.filter_map(table::entry)
+    };
+    let killed = kill_rounds(|victims| marked().for_each(|victim| victims.take(&victim)));
+    if killed > 0 {
+        wait_gone(|| marked().collect());
+    }
+    killed
+}
+
+/// A process and those above it.
+fn with_ancestors(pid: i32) -> HashSet<i32> {
+    let mut found = HashSet::new();
+    let mut next = Some(pid);
+    while let Some(pid) = next.filter(|pid| found.insert(*pid)) {
+        next = table::entry(pid).map(|entry| entry.parent);
+    }
+    found
+}
+
+/// One that can't be looked into is another user's, and none of ours.
+pub(super) fn has_mark(pid: i32, mark: &str) -> bool {
+    let wanted = format!("{MARK_VARIABLE}={mark}");
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
 }
 
 /// Whether that process is one that [`kill_orphan_group`] would kill.
@@ -84,34 +131,44 @@ fn can_be_found(identity: &ProcessIdentity) -> bool {
 /// Waits until what was killed is gone: its ports and locks are to be free
 /// when the next one starts. Not for ever; a process that hangs in the kernel
 /// may never go.
-fn wait_gone(choose: impl Fn(&[Entry]) -> Vec<Entry>) {
+fn wait_gone(left: impl Fn() -> Vec<Entry>) {
     let deadline = clock::mono() + GONE_PATIENCE;
-    while clock::mono() < deadline {
-        match table::all() {
-            Ok(processes) if choose(&processes).iter().any(|process| !process.zombie) => {
-                std::thread::sleep(GONE_PAUSE);
-            }
-            Ok(_) | Err(_) => return,
+    while clock::mono() < deadline && left().iter().any(|process| !process.zombie) {
+        std::thread::sleep(GONE_PAUSE);
+    }
+}
+
+/// Those who were found, by number and start time.
+#[derive(Default)]
+struct Victims {
+    found: HashSet<(i32, u64)>,
+    killed: usize,
+}
+
+impl Victims {
+    /// Kills it, unless it was found before. One that has ended already counts
+    /// as found: it may have had a child meanwhile.
+    fn take(&mut self, victim: &Entry) {
+        if self.found.insert((victim.pid, victim.start_ticks)) && !victim.zombie {
+            kill_exactly(victim);
+            self.killed += 1;
         }
     }
 }
 
-/// Kills what `choose` picks from the table, until it picks nobody new.
-fn kill_rounds(choose: impl Fn(&[Entry]) -> Vec<Entry>) -> usize {
-    let mut killed = HashSet::new();
+/// Kills what `find` finds, until it finds nobody new. Returns how many.
+fn kill_rounds(find: impl Fn(&mut Victims)) -> usize {
+    let mut victims = Victims::default();
+    let mut quiet = 0;
     for _ in 0..ROUNDS {
-        let Ok(processes) = table::all() else { break };
-        let before = killed.len();
-        for victim in choose(&processes) {
-            if !victim.zombie && killed.insert((victim.pid, victim.start_ticks)) {
-                kill_exactly(&victim);
-            }
-        }
-        if killed.len() == before {
+        let before = victims.found.len();
+        find(&mut victims);
+        quiet = if victims.found.len() == before { quiet + 1 } else { 0 };
+        if victims.found.is_empty() || quiet == QUIET_ROUNDS {
             break;
         }
     }
-    killed.len()
+    victims.killed
 }
 
 /// All processes below `root`, without those in `spared` and below them.
@@ -149,7 +206,7 @@ fn orphans(processes: &[Entry], identity: &ProcessIdentity) -> Vec<Entry> {
 }
 
 /// Kills this very process, and no other that has its number.
-fn kill_exactly(victim: &Entry) {
+pub(super) fn kill_exactly(victim: &Entry) {
     let Some(pidfd) = open_pidfd(victim.pid) else {
         return;
     };
@@ -230,6 +287,14 @@ mod tests {
         ];
         assert_eq!(pids(descendants(&table, 10, &[20])), [30, 31, 32]);
         assert_eq!(pids(descendants(&table, 10, &[])), [20, 21, 30, 31, 32]);
+    }
+
+    #[test]
+    fn who_is_above_us() {
+        let us = i32::try_from(std::process::id()).unwrap();
+        let above = with_ancestors(us);
+        let parent = nix::unistd::getppid().as_raw();
+        assert!(above.contains(&us) && above.contains(&parent), "{above:?}");
     }
 
     #[test]

@@ -41,13 +41,20 @@ pub fn entry(pid: i32) -> Option<Entry> {
 /// # Errors
 /// /proc can't be read.
 pub fn all() -> io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
+    Ok(pids()?.into_iter().filter_map(entry).collect())
+}
+
+/// The numbers of all processes that can be seen, the lowest first.
+///
+/// # Errors
+/// /proc can't be read.
+pub fn pids() -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
     for directory in fs::read_dir("/proc")? {
-        let name = directory?.file_name();
-        let pid = name.to_str().and_then(|name| name.parse().ok());
-        entries.extend(pid.and_then(entry));
+        pids.extend(directory?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
     }
-    Ok(entries)
+    pids.sort_unstable();
+    Ok(pids)
 }
 
 /// What tells the process `pid` from all that have or will have its number.

@@ -14,10 +14,13 @@ use super::run::{
     sensors, system,
 };
 use crate::output::Sink;
+use crate::process::cgroup::Watch;
+use crate::process::kin;
 use crate::process::reap::Reaper;
 use crate::process::sweep;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::store::home::Home;
 use crate::store::lock::HolderKind;
 use crate::store::open::Store;
 use crate::supervisor::io::{Boot, Outcome, Verdict};
@@ -33,7 +36,7 @@ pub fn attach(settings: &Settings) -> Result<Verdict, RunError> {
     let held = hold(settings, &home, HolderKind::Attach)?;
     let sensors = sensors(settings);
     let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
-    kill_left_over(&boot)?;
+    kill_left_over(&home, &boot)?;
     let signals = Signals::install().map_err(system("signal handlers"))?;
     let (lock, control) = held.unzip();
     let stderr = Sink::stderr().map_err(system("output thread"))?;
@@ -42,6 +45,7 @@ pub fn attach(settings: &Settings) -> Result<Verdict, RunError> {
     let ends = Ends {
         agent: Agent::Attached { client: Some(client), token },
         reaper: Reaper::new(),
+        memory: Watch::default(),
         notifier: Notifier::disabled(),
         text: stderr.clone(),
         stderr,
@@ -66,12 +70,18 @@ pub fn attach(settings: &Settings) -> Result<Verdict, RunError> {
 
 /// Kills what a killed `adrt run` may have left of this agent. But not if that
 /// is who attaches here: an old incarnation does not become the new one.
-fn kill_left_over(boot: &Boot) -> Result<(), RunError> {
-    let Some(orphan) = &boot.orphan else { return Ok(()) };
-    let those = [getpid().as_raw(), getppid().as_raw()];
-    if those.iter().any(|pid| sweep::is_orphan(orphan, *pid)) {
+fn kill_left_over(home: &Home, boot: &Boot) -> Result<(), RunError> {
+    let note = home.kin_path();
+    let is_left = |pid: i32| {
+        boot.orphan.as_ref().is_some_and(|orphan| sweep::is_orphan(orphan, pid))
+            || kin::is_noted(&note, pid)
+    };
+    if [getpid().as_raw(), getppid().as_raw()].into_iter().any(is_left) {
         return Err(RunError::LeftOver);
     }
-    sweep::kill_orphan_group(orphan);
+    if let Some(orphan) = &boot.orphan {
+        sweep::kill_orphan_group(orphan);
+    }
+    kin::kill_noted(&note);
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::child::{Child, End};
 use super::control::{self, Bound, Control};
@@ -21,6 +22,7 @@ use super::sources;
 use crate::clock;
 use crate::feed::Feed;
 use crate::output::Sink;
+use crate::process::cgroup::Watch;
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
 use crate::sensors::Sensors;
@@ -44,6 +46,11 @@ const FIRST_LOOK_PATIENCE: Duration = Duration::from_millis(1);
 /// How long the last words to the service manager may take.
 const NOTIFY_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How often the kernel's count of processes killed for memory is looked at
+/// while the agent lives. It is the span that tells the death of one of its
+/// processes from its own.
+const MEMORY_EVERY: Duration = Duration::from_secs(5);
+
 /// All the loop is made of.
 pub struct Parts {
     /// Decides.
@@ -58,6 +65,8 @@ pub struct Parts {
     pub reaper: Reaper,
     /// What a start begins.
     pub agent: Agent,
+    /// Those of the agent that are killed for memory.
+    pub memory: Watch,
     /// The operators' socket.
     pub control: Option<Bound>,
     /// The service manager.
@@ -123,6 +132,8 @@ pub struct Driver {
     pub(super) wake: Receiver,
     pub(super) reaper: Reaper,
     pub(super) agent: Agent,
+    pub(super) memory: Watch,
+    pub(super) memory_look: Option<Interval>,
     pub(super) spawned: mpsc::UnboundedReceiver<SpawnReport>,
     pub(super) spawn_sender: mpsc::UnboundedSender<SpawnReport>,
     pub(super) control: Option<Control>,
@@ -142,7 +153,7 @@ pub struct Driver {
     /// Ends of processes whose spawn has not been reported yet.
     pub(super) early_ends: Vec<Ended>,
     pub(super) verdict: Option<Verdict>,
-    pub(super) watchdog: Option<tokio::time::Interval>,
+    pub(super) watchdog: Option<Interval>,
     /// adrt was started from a terminal, whose going away ends it.
     pub(super) had_terminal: bool,
     /// Kept for its memory.
@@ -166,6 +177,7 @@ enum Event {
     SinkHasRoom,
     Timeout,
     Watchdog,
+    MemoryLook,
 }
 
 impl Driver {
@@ -195,6 +207,8 @@ impl Driver {
             signals: parts.signals,
             reaper: parts.reaper,
             agent: parts.agent,
+            memory_look: parts.memory.is_useful().then(memory_interval),
+            memory: parts.memory,
             spawned,
             spawn_sender,
             control: parts.control.map(Control::serve).transpose()?,
@@ -287,6 +301,7 @@ impl Driver {
             () = self.text.room(), if waits_for_sink => Event::SinkHasRoom,
             () = sources::after(timeout) => Event::Timeout,
             () = sources::tick(self.watchdog.as_mut()) => Event::Watchdog,
+            () = sources::tick(self.memory_look.as_mut()) => Event::MemoryLook,
         }
     }
 
@@ -315,6 +330,7 @@ impl Driver {
             Event::StdinWritable | Event::SinkHasRoom => {}
             Event::Timeout => self.handle(Input::Tick),
             Event::Watchdog => self.manager.watchdog(),
+            Event::MemoryLook => self.look_at_memory(),
         }
     }
 
@@ -339,4 +355,11 @@ impl Driver {
             Report::RestoreFailed(failure) => self.handle(Input::RestoreFailed(failure)),
         }
     }
+}
+
+/// A machine that was suspended is looked at once, not once for each span.
+fn memory_interval() -> Interval {
+    let mut interval = tokio::time::interval(MEMORY_EVERY);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }

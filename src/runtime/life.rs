@@ -1,6 +1,6 @@
 //! Processes that begin and end, and the signals that tell of it.
 
-use super::child::Child;
+use super::child::{Child, End};
 use super::driver::{Agent, Begun, Driver};
 use crate::process::reap::Ended;
 use crate::process::terminal;
@@ -53,6 +53,7 @@ impl Driver {
             }
         };
         let command = command.command(incarnation, &token);
+        self.memory.begin();
         let report = self.spawn_sender.clone();
         spawner.spawn(command, move |outcome| {
             let _loop_is_gone = report.send((incarnation, token, outcome.map(Begun::Spawned)));
@@ -114,7 +115,19 @@ impl Driver {
                 self.handle(Input::Signal(Request::Stop));
             }
         }
-        self.handle(Input::Exited { incarnation, exit: ended.exit, oom: false });
+        let oom = self.memory.end();
+        self.handle(Input::Exited { incarnation, exit: ended.exit, oom });
+    }
+
+    /// Looks whether the kernel has killed any of a live agent's processes.
+    pub(super) fn look_at_memory(&mut self) {
+        let Some(child) = self.child.as_ref().filter(|child| matches!(child.end, End::None)) else {
+            return;
+        };
+        let incarnation = child.incarnation;
+        if let Some(oom) = self.memory.look() {
+            self.handle(Input::KilledForMemory { incarnation, oom });
+        }
     }
 }
 

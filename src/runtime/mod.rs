@@ -44,3 +44,4 @@ pub use attach::attach;
 pub use run::{RunError, run};
 
 pub use crate::feed::SourceError;
+pub use crate::process::cgroup::Refusal;

@@ -21,6 +21,8 @@ use crate::clock;
 use crate::engines::decision;
 use crate::feed::{self, Feed, Source, SourceError};
 use crate::output::Sink;
+use crate::process::cgroup::{self, Group, Refusal, Watch};
+use crate::process::kin::{self, Kin};
 use crate::process::reap::{self, Reaper};
 use crate::process::spawn::{self, Spawner};
 use crate::process::sweep;
@@ -72,6 +74,8 @@ pub enum RunError {
     Source(SourceError),
     /// The rules can't be read, or make no sense.
     Rules(Fault),
+    /// There is no way to limit the agent's memory.
+    MemoryMax(Refusal),
     /// The system refused something that nothing works without.
     System {
         /// What.
@@ -89,6 +93,7 @@ impl fmt::Display for RunError {
             Self::Open(e) => write!(f, "{e}"),
             Self::Source(e) => write!(f, "{e}"),
             Self::Rules(e) => write!(f, "{e}"),
+            Self::MemoryMax(e) => write!(f, "{e}"),
             Self::LeftOver => f.write_str(
                 "the program that started this is left over from a run whose adrt was killed",
             ),
@@ -115,6 +120,9 @@ pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// What kept the run from beginning; see [`RunError`].
 pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     let rules = read_rules(settings)?;
+    if settings.memory_max.is_some() {
+        cgroup::foresee_limit().map_err(RunError::MemoryMax)?;
+    }
     let home = place(settings)?;
     if !home.exists()
         && let Some(verdict) = foresee(settings)
@@ -131,9 +139,45 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     if let Some(orphan) = &boot.orphan {
         sweep::kill_orphan_group(orphan);
     }
+    kin::kill_noted(&home.kin_path());
     let (_lock, control) = held.unzip();
-    let ends = ends(settings, &home, control.as_ref())?;
-    drive(parts(settings, control, (store, boot), signals, ends, Beside { sensors, rules })?)
+    let stderr = Sink::stderr().map_err(system("output thread"))?;
+    let kin = Arc::new(kin(settings, &home, &stderr)?);
+    let ends = ends(settings, &home, control.as_ref(), &kin, stderr)?;
+    let beside = Beside { sensors, rules };
+    let verdict = drive(parts(settings, control, (store, boot), signals, ends, beside)?)?;
+    nothing_is_left(&kin, &home);
+    Ok(verdict)
+}
+
+/// What the agent's processes will be known by, noted for who comes after a
+/// `kill -9`; nothing comes after what is kept in memory.
+fn kin(settings: &Settings, home: &Home, stderr: &Sink) -> Result<Kin, RunError> {
+    let mark = format!("{:016x}", u64::from_ne_bytes(random()?));
+    let group = match Group::make(&settings.agent, &mark, settings.memory_max) {
+        Err(refusal) if settings.memory_max.is_some() => return Err(RunError::MemoryMax(refusal)),
+        Err(refusal) => {
+            say(stderr, &format!("the agent has no control group of its own: {refusal}"), false);
+            None
+        }
+        Ok(group) => group,
+    };
+    let kin = Kin::new(mark, group);
+    if !settings.ephemeral
+        && let Err(e) = kin.note(&home.kin_path())
+    {
+        let what = "what is left of the agent after a kill -9 of adrt may not be found";
+        say(stderr, &format!("{what}: {}: {e}", home.kin_path().display()), false);
+    }
+    Ok(kin)
+}
+
+/// The run is over, and so are all of the agent's processes.
+fn nothing_is_left(kin: &Kin, home: &Home) {
+    if let Some(group) = kin.group() {
+        group.remove();
+    }
+    let _there_was_none = std::fs::remove_file(home.kin_path());
 }
 
 /// The rules, before anything is made: a slip in them is not to leave an agent
@@ -222,6 +266,8 @@ pub(super) fn drive(parts: Parts) -> Result<Verdict, RunError> {
 pub(super) struct Ends {
     pub agent: Agent,
     pub reaper: Reaper,
+    /// Those of the agent that are killed for memory.
+    pub memory: Watch,
     pub notifier: Notifier,
     /// Where the agent's text goes.
     pub text: Sink,
@@ -237,19 +283,25 @@ pub(super) struct Beside {
 }
 
 /// For a command that adrt starts.
-fn ends(settings: &Settings, home: &Home, control: Option<&Bound>) -> Result<Ends, RunError> {
-    let stderr = Sink::stderr().map_err(system("output thread"))?;
+fn ends(
+    settings: &Settings,
+    home: &Home,
+    control: Option<&Bound>,
+    kin: &Arc<Kin>,
+    stderr: Sink,
+) -> Result<Ends, RunError> {
     let client = settings.python_client.then(|| python_client::install(settings, home));
     let client = client.transpose().unwrap_or_else(|e| {
         stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
         None
     });
-    let reaper = Reaper::new();
+    let reaper = Reaper::for_kin(Arc::clone(kin));
     let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
     let command = Template::new(settings, control.map(Bound::path), client);
     Ok(Ends {
         agent: Agent::Command { spawner, command },
         reaper,
+        memory: kin.group().map_or_else(Watch::of_this_process, Group::watch),
         notifier: Notifier::from_env().map_err(system("service manager"))?,
         text: Sink::stdout().map_err(system("output thread"))?,
         stderr,
@@ -264,7 +316,7 @@ pub(super) fn parts(
     ends: Ends,
     beside: Beside,
 ) -> Result<Parts, RunError> {
-    let Ends { agent, reaper, notifier, text, stderr } = ends;
+    let Ends { agent, reaper, memory, notifier, text, stderr } = ends;
     let Beside { sensors, rules } = beside;
     let decisions =
         rules.map_or_else(Default::default, |rules| first_rules(settings, rules, &stderr));
@@ -281,6 +333,7 @@ pub(super) fn parts(
         signals,
         reaper,
         agent,
+        memory,
         notifier,
         text,
         stderr,
@@ -349,15 +402,7 @@ fn first_rules(settings: &Settings, rules: Rules, stderr: &Sink) -> Arc<decision
 }
 
 fn setup(settings: &Settings, decisions: Arc<decision::Policy>) -> Result<Setup, RunError> {
-    let random = |bytes: &mut [u8]| {
-        getrandom::fill(bytes).map_err(|e| RunError::System {
-            what: "random numbers",
-            source: io::Error::other(e.to_string()),
-        })
-    };
-    let (mut seed, mut run_id) = ([0; 8], [0; 8]);
-    random(&mut seed)?;
-    random(&mut run_id)?;
+    let (seed, run_id) = (random()?, random()?);
     Ok(Setup {
         agent: settings.agent.clone(),
         run_id: format!("{:016x}", u64::from_ne_bytes(run_id)),
@@ -386,6 +431,15 @@ fn setup(settings: &Settings, decisions: Arc<decision::Policy>) -> Result<Setup,
         time_zone: clock::time_zone(),
         seed: u64::from_ne_bytes(seed),
     })
+}
+
+fn random() -> Result<[u8; 8], RunError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|e| RunError::System {
+        what: "random numbers",
+        source: io::Error::other(e.to_string()),
+    })?;
+    Ok(bytes)
 }
 
 fn policy(settings: &Settings) -> Policy {

@@ -185,6 +185,12 @@ impl Home {
         self.dir.join("reserve")
     }
 
+    /// `<state-dir>/<agent>/kin`: while an agent runs, what its processes are
+    /// known by; written and removed by who runs it.
+    pub fn kin_path(&self) -> PathBuf {
+        self.dir.join("kin")
+    }
+
     /// Directories of damaged databases that were put aside, and copies made
     /// before a migration: they hold old content, and nothing of adrt deletes
     /// them but [`Home::remove`].

@@ -80,7 +80,7 @@ impl Machine {
         live.outbox.close();
         self.out.push(Effect::LetGo { incarnation: live.incarnation });
         // Nobody knows how it ends; it counts as done.
-        self.set_phase(Phase::Draining { exit: Exit::Code(0), oom: false });
+        self.set_phase(Phase::Draining { exit: Exit::Code(0), oom: None });
     }
 
     /// Why an operator's `restart` is not done, if it isn't.

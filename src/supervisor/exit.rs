@@ -19,6 +19,16 @@ pub enum Exit {
     },
 }
 
+/// The kernel killed processes of an agent's for want of memory, as its own
+/// counters say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oom {
+    /// How many; at least one.
+    pub count: u64,
+    /// The lowest limit they were under, in bytes, if there is one.
+    pub limit: Option<u64>,
+}
+
 /// What an incarnation's end was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitClass {
@@ -92,6 +102,9 @@ impl ExitClass {
 pub const EXIT_NOT_EXECUTABLE: i32 = 126;
 /// The exit code of a shell for a command that is not there.
 pub const EXIT_NOT_FOUND: i32 = 127;
+
+/// What the kernel kills with.
+const SIGKILL: i32 = 9;
 
 /// What a shell adds to a signal's number to make an exit code of it.
 const SHELL_SIGNAL_BASE: i32 = 128;
@@ -179,15 +192,35 @@ impl Exit {
     }
 }
 
+/// ` (limit 32 MiB)`, where there is one.
+impl fmt::Display for Oom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.limit.map_or(Ok(()), |bytes| write!(f, " (limit {})", size(bytes)))
+    }
+}
+
+/// In the largest unit that leaves no rest, as limits are written.
+fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = |(_, shift): &&(&str, u32)| bytes > 0 && bytes.is_multiple_of(1 << shift);
+    match UNITS.iter().find(whole) {
+        Some((unit, shift)) => format!("{} {unit}", bytes >> shift),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// What the end was, when adrt had no part in it. What adrt itself asked for
 /// (stop, hang, a lost store) the supervisor knows better.
+///
+/// `oom`: at about the same time the kernel killed processes of the agent's for
+/// memory. Then that is what it died of if it was itself killed, or is a shell
+/// that tells so of the command it ran. Any other code is the agent's own way
+/// to end, over a lost worker perhaps, and nobody can know that it was.
 pub const fn classify(exit: Exit, finished: bool, oom: bool) -> ExitClass {
     match exit {
         Exit::Code(0) if finished => ExitClass::Finished,
         Exit::Code(0) => ExitClass::Done,
-        // A worker that the kernel killed may make its parent exit with a
-        // code; what ended the agent is still the memory.
-        Exit::Code(_) | Exit::Signal { .. } if oom => ExitClass::OutOfMemory,
+        _ if oom && exit.shell_code() == SHELL_SIGNAL_BASE + SIGKILL => ExitClass::OutOfMemory,
         Exit::Code(_) => ExitClass::Failed,
         Exit::Signal { .. } => ExitClass::Signal,
     }
@@ -225,6 +258,21 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_told_as_they_were_set() {
+        for (limit, told) in [
+            (None, ""),
+            (Some(32 << 20), " (limit 32 MiB)"),
+            (Some(1536 << 20), " (limit 1536 MiB)"),
+            (Some(2 << 30), " (limit 2 GiB)"),
+            (Some(4096), " (limit 4 KiB)"),
+            (Some(100), " (limit 100 bytes)"),
+            (Some(0), " (limit 0 bytes)"),
+        ] {
+            assert_eq!(Oom { count: 1, limit }.to_string(), told);
+        }
+    }
+
+    #[test]
     fn classes() {
         let killed = Exit::Signal { signal: 9, core: false };
         assert_eq!(classify(Exit::Code(0), false, false), ExitClass::Done);
@@ -232,6 +280,9 @@ mod tests {
         assert_eq!(classify(Exit::Code(1), true, false), ExitClass::Failed);
         assert_eq!(classify(Exit::Code(137), false, true), ExitClass::OutOfMemory);
         assert_eq!(classify(killed, false, true), ExitClass::OutOfMemory);
+        assert_eq!(classify(Exit::Code(1), false, true), ExitClass::Failed);
+        let segv = Exit::Signal { signal: 11, core: false };
+        assert_eq!(classify(segv, false, true), ExitClass::Signal);
         assert_eq!(classify(killed, false, false), ExitClass::Signal);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::engines::decision::Policy;
 
-pub use super::exit::{Exit, ExitClass};
+pub use super::exit::{Exit, ExitClass, Oom};
 pub use super::rulings::{CalibrationRow, DecisionRef, DecisionRow, PolicyRow};
 pub use super::units::{
     Answer, Boot, CheckpointInfo, CheckpointReason, CheckpointRef, CheckpointRow, Committed,
@@ -90,8 +90,16 @@ pub enum Input<'a> {
         incarnation: Incarnation,
         /// How.
         exit: Exit,
-        /// The kernel's counters say it was killed for memory.
-        oom: bool,
+        /// Shortly before, or just then, the kernel killed for memory.
+        oom: Option<Oom>,
+    },
+    /// The kernel killed processes of the agent's for memory; the agent itself
+    /// lives.
+    KilledForMemory {
+        /// Whose.
+        incarnation: Incarnation,
+        /// What is known of it.
+        oom: Oom,
     },
     /// An attached client has closed its side of the wire, and all it wrote
     /// has been handed in. It may still read.

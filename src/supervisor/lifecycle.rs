@@ -12,8 +12,8 @@ use super::attached;
 use super::cause::{DownSince, StartCause, StartReason};
 use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
 use super::io::{
-    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Notice, Outcome,
-    ProcessIdentity, SpawnFailure,
+    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Notice, Oom,
+    Outcome, ProcessIdentity, SpawnFailure,
 };
 use super::leaving::{Stopping, Why};
 use super::machine::{Delay, Live, Machine, Phase, Readiness, Wire};
@@ -134,7 +134,7 @@ impl Machine {
         });
     }
 
-    pub(super) fn exited(&mut self, incarnation: Incarnation, exit: Exit, oom: bool) {
+    pub(super) fn exited(&mut self, incarnation: Incarnation, exit: Exit, oom: Option<Oom>) {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
@@ -154,10 +154,14 @@ impl Machine {
         }
         let Some(live) = self.live.take() else { return };
         let why = live.leaving.as_ref().map(|leaving| leaving.why);
-        let class = classify(exit, oom, why, live.finished);
+        let class = classify(exit, oom.is_some(), why, live.finished);
         // How an attached client ends, wait does not tell.
         let attached = self.setup.attached;
-        let summary = if attached { attached::summary(&live, class) } else { summary(exit, class) };
+        let summary =
+            if attached { attached::summary(&live, class) } else { summary(exit, class, oom) };
+        if let Some(oom) = oom.filter(|_| class != ExitClass::OutOfMemory) {
+            self.tell_lost_to_memory(oom);
+        }
         self.settle_when_restored(Settled {
             incarnation,
             class,
@@ -168,6 +172,22 @@ impl Machine {
             why,
             exec_code: None,
         });
+    }
+
+    /// The kernel killed some of its processes for memory, and it lives on.
+    pub(super) fn lost_to_memory(&mut self, incarnation: Incarnation, oom: Oom) {
+        if self.is_live(incarnation) && matches!(self.phase, Phase::Running) {
+            self.tell_lost_to_memory(oom);
+        }
+    }
+
+    fn tell_lost_to_memory(&mut self, oom: Oom) {
+        let what = match oom.count {
+            1 => "a process".to_owned(),
+            count => format!("{count} processes"),
+        };
+        let message = format!("the kernel killed {what} of the agent's: out of memory{oom}");
+        self.log(Level::Warning, message);
     }
 
     fn settle_when_restored(&mut self, settled: Settled) {
@@ -465,10 +485,13 @@ fn classify(exit: Exit, oom: bool, why: Option<Why>, finished: bool) -> ExitClas
     }
 }
 
-fn summary(exit: Exit, class: ExitClass) -> String {
+fn summary(exit: Exit, class: ExitClass, oom: Option<Oom>) -> String {
     let how = exit.to_string();
     match class {
-        ExitClass::OutOfMemory => format!("{how}: out of memory"),
+        ExitClass::OutOfMemory => {
+            let limit = oom.map(|oom| oom.to_string()).unwrap_or_default();
+            format!("{how}: out of memory{limit}")
+        }
         ExitClass::Hang => format!("{how}: it hung"),
         ExitClass::Finished => "finished".into(),
         ExitClass::Done

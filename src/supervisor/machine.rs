@@ -37,7 +37,7 @@ use super::book::Book;
 use super::cause::StartCause;
 use super::desk::Desk;
 use super::io::{
-    Boot, CheckpointReason, Effect, Exit, GroupSignal, Incarnation, Input, Level, Notice,
+    Boot, CheckpointReason, Effect, Exit, GroupSignal, Incarnation, Input, Level, Notice, Oom,
     ProcessIdentity, Request as SignalRequest, Seq, Unit, UnitId, Verdict,
 };
 use super::leaving::{Leaving, Stopping};
@@ -70,7 +70,7 @@ pub(super) enum Phase {
     /// A process is there: [`Machine::live`].
     Running,
     /// It has ended; what it wrote is still coming in.
-    Draining { exit: Exit, oom: bool },
+    Draining { exit: Exit, oom: Option<Oom> },
     /// All of it is here, but not yet the state to record it with.
     Settling(Box<Settled>),
     /// No further start; the last writes are under way.
@@ -271,6 +271,7 @@ impl Machine {
             Input::Sent { incarnation, bytes } => self.sent(incarnation, bytes),
             Input::SendFailed { incarnation } => self.send_failed(incarnation),
             Input::Exited { incarnation, exit, oom } => self.exited(incarnation, exit, oom),
+            Input::KilledForMemory { incarnation, oom } => self.lost_to_memory(incarnation, oom),
             Input::Eof { incarnation } => self.eof(incarnation),
             Input::Drained { incarnation, output } => self.drained(incarnation, output),
             Input::Committed(committed) => self.committed(committed),

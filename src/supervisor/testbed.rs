@@ -267,7 +267,7 @@ impl Bed {
 
     pub fn exits(&mut self, exit: Exit) {
         let incarnation = self.incarnation();
-        self.give(Input::Exited { incarnation, exit, oom: false });
+        self.give(Input::Exited { incarnation, exit, oom: None });
     }
 
     pub fn drained(&mut self) -> &[Effect] {

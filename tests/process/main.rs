@@ -9,6 +9,7 @@
 
 mod support;
 
+mod cgroup;
 mod output;
 mod reap;
 mod signals;

@@ -5,15 +5,20 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use adrt::clock;
+use adrt::process::kin::Kin;
 use adrt::process::reap::{Ended, Reaper, become_subreaper};
 use adrt::process::spawn::{self, Child, LocalSpawner, Stdin};
 use adrt::process::table;
 use adrt::supervisor::io::{Exit, SpawnFailure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+#[path = "../support/cgroup.rs"]
+#[expect(dead_code, reason = "tests of the whole binary use the rest")]
+pub mod cgroup;
 
 /// Names the test that is to run in this process.
 const ISOLATED: &str = "ADRT_TEST_ISOLATED";
@@ -99,6 +104,14 @@ impl World {
     /// Where the kernel or a sandbox makes no subreaper of us.
     pub fn without_adoption() -> Self {
         let reaper = Reaper::new();
+        let spawner = LocalSpawner::new(reaper.roster()).unwrap();
+        Self { reaper, spawner, ended: Vec::new() }
+    }
+
+    /// For one agent, whose processes are told from others by this.
+    pub fn for_kin(kin: Arc<Kin>) -> Self {
+        become_subreaper().unwrap();
+        let reaper = Reaper::for_kin(kin);
         let spawner = LocalSpawner::new(reaper.roster()).unwrap();
         Self { reaper, spawner, ended: Vec::new() }
     }

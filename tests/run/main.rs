@@ -18,6 +18,8 @@ mod decisions;
 mod disk;
 mod endurance;
 mod kills;
+mod leftovers;
+mod limits;
 mod long_lines;
 mod output;
 mod plain;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adrt::clock::{Mono, Now};
 use adrt::supervisor::io::{
-    Effect, EventState, Input, KeyHash, ProcessIdentity, SOURCE_POSITION, SpawnFailure,
+    Effect, EventState, Input, KeyHash, Oom, ProcessIdentity, SOURCE_POSITION, SpawnFailure,
 };
 use adrt::supervisor::machine::{Machine, Setup};
 use fastrand::Rng;
@@ -418,6 +418,7 @@ impl World {
             agent.told_exit = true;
             self.checks.run.last_exit = Some(exit);
             self.checks.deaf();
+            let oom = oom.then_some(Oom { count: 1, limit: None });
             self.give(Input::Exited { incarnation, exit, oom });
             return true;
         }

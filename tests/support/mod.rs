@@ -16,9 +16,12 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[expect(dead_code, reason = "tests of the parts use the rest")]
+pub mod cgroup;
 pub mod process;
 pub mod puppet;
 
+pub use cgroup::Cgroup;
 pub use process::{Done, Run, kill, wait_for};
 pub use puppet::{Puppet, Puppets};
 
@@ -167,7 +170,8 @@ impl World {
         Puppets::new(&names.find(|path| !path.exists()).unwrap())
     }
 
-    fn processes(&self) -> Vec<i32> {
+    /// What was started in it and is there yet.
+    pub fn processes(&self) -> Vec<i32> {
         process::with_environment(MARK, self.dir.path())
     }
 

@@ -6,7 +6,7 @@ use crate::cli::failure::{Failure, Kind};
 use crate::cli::manage::of_lock;
 use crate::cli::output::note;
 use crate::cli::text::escaped;
-use crate::runtime::{RunError, SourceError};
+use crate::runtime::{Refusal, RunError, SourceError};
 use crate::settings::Settings;
 use crate::store::home::{Home, HomeError};
 use crate::store::lock::LockError;
@@ -82,10 +82,27 @@ pub(in crate::cli) fn of_run(settings: &Settings, error: RunError) -> Failure {
             .why(error)
             .hint("let the user the agent runs as read it, or name another file: --events FILE"),
         RunError::Rules(fault) => of_fault(&fault),
+        RunError::MemoryMax(refusal) => no_limit(what, &refusal),
         RunError::System { .. } => Failure::new(Kind::Failed, what)
             .why(error)
             .hint("the system is short of something: see ulimit -a, and the system's log"),
     }
+}
+
+/// Memory can't be limited here. A limit that does not hold would be worse than
+/// none: somebody counts on it.
+fn no_limit(what: String, refusal: &Refusal) -> Failure {
+    let hint = match refusal {
+        Refusal::NoTree | Refusal::NoController(_) => {
+            "boot with cgroup v2 and its memory controller, or leave out --memory-max"
+        }
+        Refusal::NotDelegated(_) | Refusal::Io { .. } => {
+            "Delegate=yes in the unit that runs adrt, or MemoryMax= there in the place of \
+             --memory-max"
+        }
+        Refusal::Shared(_) => "run adrt in a unit of its own, with Delegate=yes",
+    };
+    Failure::new(Kind::Config, what).why(format!("--memory-max: {refusal}")).hint(hint)
 }
 
 /// The directory could not be made or used: that has an exit code of its own.

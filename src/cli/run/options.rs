@@ -173,8 +173,10 @@ pub struct ProcessOptions {
     /// Memory that the agent and all it starts may use [default: no limit]
     ///
     /// By a cgroup of its own, which needs cgroup v2 and a delegated one: under
-    /// systemd, Delegate=yes. Past it the kernel kills the agent, and the crash
-    /// is told as out of memory.
+    /// systemd, Delegate=yes. Past it the kernel kills the agent as a whole, all
+    /// that it started included, and the crash is told as out of memory. It is
+    /// not given swap in the place of memory. Where there is no such cgroup adrt
+    /// exits with 78 before it starts anything.
     #[arg(long, value_name = "SIZE", env = "ADRT_MEMORY_MAX", value_parser = quantity::size)]
     pub memory_max: Option<u64>,
     /// Read variables for the agent from this file at each start

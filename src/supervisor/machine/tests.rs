@@ -254,7 +254,7 @@ fn late_news_of_an_old_incarnation_changes_nothing() {
     let line = br#"{"jsonrpc":"2.0","id":1,"method":"state.set","params":{"value":{}}}"#;
     bed.give(Input::Line { incarnation: 1, line });
     assert!(matches!(bed.effects[..], [Effect::PassLine]));
-    bed.give(Input::Exited { incarnation: 1, exit: Exit::Code(1), oom: false });
+    bed.give(Input::Exited { incarnation: 1, exit: Exit::Code(1), oom: None });
     bed.give(Input::Drained { incarnation: 1, output: Vec::new() });
     bed.give(Input::SendFailed { incarnation: 1 });
     bed.give(Input::Sent { incarnation: 1, bytes: 10 });

@@ -21,7 +21,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use super::child::{self, NotStarted, Setup, Stack};
 use super::exec::Image;
 use super::pipes::{self, Pipe};
-use super::reap::Roster;
+use super::reap::{Kind, Roster};
 use super::table;
 use super::terminal;
 use crate::quiet;
@@ -88,7 +88,7 @@ type Done = Box<dyn FnOnce(Result<Child, SpawnFailure>) + Send>;
 /// The thread that spawns.
 #[derive(Debug)]
 pub struct Spawner {
-    orders: mpsc::Sender<(Command, Done)>,
+    orders: mpsc::Sender<(Kind, Command, Done)>,
 }
 
 impl Spawner {
@@ -98,11 +98,11 @@ impl Spawner {
     /// # Errors
     /// The system has no thread or memory to give.
     pub fn start(roster: Roster) -> io::Result<Self> {
-        let (orders, incoming) = mpsc::channel::<(Command, Done)>();
+        let (orders, incoming) = mpsc::channel::<(Kind, Command, Done)>();
         let mut spawner = LocalSpawner::new(roster)?;
         quiet::spawn("adrt-spawn", Some(THREAD_STACK_BYTES), move || {
-            for (command, done) in incoming {
-                done(spawner.spawn(command));
+            for (kind, command, done) in incoming {
+                done(spawner.spawn_as(kind, command));
             }
         })?;
         Ok(Self { orders })
@@ -115,7 +115,23 @@ impl Spawner {
         command: Command,
         done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
     ) {
-        if let Err(mpsc::SendError((_, done))) = self.orders.send((command, Box::new(done))) {
+        self.order(Kind::Leader, command, Box::new(done));
+    }
+
+    /// Starts a command that is no agent but does something for adrt, as
+    /// [`Self::spawn`] does; it is not told of the wire. An agent's end spares
+    /// it, and its end the agent. It is to have a thread of its own, since an
+    /// agent's start is not to wait for it.
+    pub fn spawn_helper(
+        &self,
+        command: Command,
+        done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
+    ) {
+        self.order(Kind::Helper, command, Box::new(done));
+    }
+
+    fn order(&self, kind: Kind, command: Command, done: Done) {
+        if let Err(mpsc::SendError((_, _, done))) = self.orders.send((kind, command, done)) {
             done(Err(SpawnFailure::System("adrt's spawning thread is gone".to_owned())));
         }
     }
@@ -147,11 +163,15 @@ impl LocalSpawner {
     /// # Errors
     /// It could not be started, or not be executed.
     pub fn spawn(&mut self, command: Command) -> Result<Child, SpawnFailure> {
+        self.spawn_as(Kind::Leader, command)
+    }
+
+    fn spawn_as(&mut self, kind: Kind, command: Command) -> Result<Child, SpawnFailure> {
         // A handler of adrt's must not run in a child that shares its memory.
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
             .map_err(|errno| no_process(errno.into()))?;
-        let result = spawn(command, &self.stack, &self.roster);
+        let result = spawn(kind, command, &self.stack, &self.roster);
         let _same_mask_as_before = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
         result
     }
@@ -207,12 +227,19 @@ impl Ends {
     }
 }
 
-fn spawn(command: Command, stack: &Stack, roster: &Roster) -> Result<Child, SpawnFailure> {
+fn spawn(
+    kind: Kind,
+    command: Command,
+    stack: &Stack,
+    roster: &Roster,
+) -> Result<Child, SpawnFailure> {
     let Command { argv, mut env, stdin, cwd } = command;
     let ends = Ends::make(stdin).map_err(no_pipes)?;
     env.retain(|(key, _)| key != TEXT_FD_VARIABLE && key != WIRE_VARIABLE);
-    env.push((TEXT_FD_VARIABLE.into(), TEXT_FD.into()));
-    env.push((WIRE_VARIABLE.into(), ends.wire().map_err(no_pipes)?));
+    if kind == Kind::Leader {
+        env.push((TEXT_FD_VARIABLE.into(), TEXT_FD.into()));
+        env.push((WIRE_VARIABLE.into(), ends.wire().map_err(no_pipes)?));
+    }
     let image = Image::new(argv, env, cwd)?;
 
     let take_terminal = match stdin {
@@ -231,7 +258,7 @@ fn spawn(command: Command, stack: &Stack, roster: &Roster) -> Result<Child, Spaw
     };
     // Identified before the reaper may take it away.
     let process = roster
-        .while_spawning(|| child::start(&image, &setup, stack).map(table::identify))
+        .while_spawning(kind, || child::start(&image, &setup, stack).map(table::identify))
         .map_err(|failure| match failure {
             NotStarted::NoProcess(error) => no_process(error),
             NotStarted::Failed(failed) => image.explain(failed),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc;
 
+use super::alerts::{self, Alerts};
 use super::child::{Child, End};
 use super::control::{self, Bound, Control};
 use super::environment::Template;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub agent: Agent,
     /// The operators' socket.
     pub control: Option<Bound>,
+    /// Tells a person.
+    pub alerts: Alerts,
     /// The service manager.
     pub notifier: Notifier,
     /// Where the agent's text goes: adrt's stdout, or its stderr where stdout
@@ -127,6 +130,7 @@ pub struct Driver {
     pub(super) spawn_sender: mpsc::UnboundedSender<SpawnReport>,
     pub(super) control: Option<Control>,
     pub(super) manager: Manager,
+    pub(super) alerts: Alerts,
     pub(super) text: Sink,
     pub(super) stderr: Sink,
     pub(super) feed: Option<Feed>,
@@ -158,6 +162,7 @@ enum Event {
     Lines(SourceBatch),
     Sample(Sample),
     Posted(post::Report),
+    Alert(alerts::Event),
     Reread(rules::Report),
     WireReadable,
     StdinWritable,
@@ -199,6 +204,7 @@ impl Driver {
             spawn_sender,
             control: parts.control.map(Control::serve).transpose()?,
             manager: Manager::new(parts.notifier),
+            alerts: parts.alerts,
             text: parts.text,
             stderr: parts.stderr,
             feed: parts.feed,
@@ -242,8 +248,9 @@ impl Driver {
         }
     }
 
-    /// After the end: closes the store cleanly, removes the socket.
-    pub async fn finish(mut self) {
+    /// After the end: closes the store cleanly, removes the socket, and lets
+    /// the last alerts get out.
+    pub async fn finish(mut self, verdict: &Verdict) {
         for _ in 0..LAST_TURNS {
             tokio::task::yield_now().await;
         }
@@ -255,6 +262,7 @@ impl Driver {
         if let Some(control) = &self.control {
             control.remove();
         }
+        self.last_alerts(verdict.outcome).await;
         self.manager.flush(NOTIFY_PATIENCE);
     }
 
@@ -279,6 +287,7 @@ impl Driver {
             batch = sources::lines(feed) => Event::Lines(batch),
             sample = sources::sample(self.sensors.as_ref()) => Event::Sample(sample),
             Some(report) = self.posted.recv() => Event::Posted(report),
+            event = self.alerts.next() => Event::Alert(event),
             Some(report) = self.reread.recv() => Event::Reread(report),
             () = sources::readable(wire) => Event::WireReadable,
             () = sources::writable(stdin) => Event::StdinWritable,
@@ -306,6 +315,7 @@ impl Driver {
             Event::Lines(batch) => self.handle(Input::Source(batch)),
             Event::Sample(sample) => self.handle(Input::Sample(sample)),
             Event::Posted((id, outcome)) => self.handle(Input::Posted { id, outcome }),
+            Event::Alert(event) => self.alert_happened(event),
             Event::Reread(report) => self.reread(report),
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),

@@ -13,6 +13,7 @@
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
 //! - `manager`: what the service manager is told.
+//! - `alerts`: the operator's command for what a person should look at.
 //! - `python_client`: the Python package carried in this binary.
 //! - `post`: events on their way to other agents.
 //! - [`rules`]: the rules file, read and read again.
@@ -20,6 +21,7 @@
 //!   the adrt that runs an agent.
 //! - [`foreground`]: one command, as a shell runs it.
 
+mod alerts;
 mod attach;
 mod child;
 mod control;

@@ -28,8 +28,9 @@
 //! - [`trouble`]: a disk that refuses.
 //! - [`surroundings`]: what the sensors say of the machine, and the telling of it.
 //! - [`reload`]: the rules file, and what came of reading it again.
-//! - [`status`]: what an operator is shown.
+//! - [`status`]: what an operator is shown; [`alerts`]: what a person is told to look at.
 
+pub mod alerts;
 pub mod exit;
 pub mod io;
 pub mod machine;

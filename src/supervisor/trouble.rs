@@ -374,7 +374,8 @@ fn unknown_error(failure: &StoreFailure) -> WireError {
     )
 }
 
-const fn reason(kind: StoreFailureKind) -> &'static str {
+/// Its name on the wire.
+pub(super) const fn reason(kind: StoreFailureKind) -> &'static str {
     match kind {
         StoreFailureKind::Full => "full",
         StoreFailureKind::ReadOnly => "read_only",
@@ -395,7 +396,8 @@ pub(super) const fn headline(kind: StoreFailureKind) -> &'static str {
     }
 }
 
-const fn advice(kind: StoreFailureKind) -> &'static str {
+/// What to do about it.
+pub(super) const fn advice(kind: StoreFailureKind) -> &'static str {
     match kind {
         StoreFailureKind::Full => "make room; writing goes on by itself then",
         StoreFailureKind::ReadOnly => "mount it writable; writing goes on by itself then",

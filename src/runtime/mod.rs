@@ -14,6 +14,7 @@
 //! - `environment`: what the agent finds in its environment.
 //! - `manager`: what the service manager is told.
 //! - `alerts`: the operator's command for what a person should look at.
+//! - [`metrics`]: what is measured, and the file it is kept in.
 //! - `python_client`: the Python package carried in this binary.
 //! - `post`: events on their way to other agents.
 //! - [`rules`]: the rules file, read and read again.
@@ -31,6 +32,7 @@ mod environment;
 pub mod foreground;
 mod life;
 mod manager;
+pub mod metrics;
 pub mod offline;
 pub mod peer;
 mod post;

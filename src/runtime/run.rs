@@ -303,6 +303,7 @@ pub(super) fn parts(
         control,
         feed,
         sensors,
+        metrics: settings.metrics.clone().zip(Home::new(&settings.state_dir, &settings.agent).ok()),
         rules: settings.rules.clone(),
         state_dir: settings.state_dir.clone(),
         max_db: settings.max_db,

@@ -36,6 +36,7 @@ use super::alerts::Alarms;
 use super::apply::Judgement;
 use super::book::Book;
 use super::cause::StartCause;
+use super::counters::{Counters, Tally};
 use super::desk::Desk;
 use super::io::{
     Boot, CheckpointReason, Effect, Exit, GroupSignal, Incarnation, Input, Level, Notice,
@@ -169,6 +170,7 @@ pub struct Machine {
     pub(super) trouble: Option<Trouble>,
     /// What a person has been told to look at.
     pub(super) alarms: Alarms,
+    pub(super) counters: Counters,
     /// When the store was last asked to make room under the budget.
     pub(super) room_made_at: Option<Mono>,
     pub(super) stopping: Option<Stopping>,
@@ -224,6 +226,7 @@ impl Machine {
             next_unit: 0,
             trouble: None,
             alarms: Alarms::default(),
+            counters: Counters::new(now.mono),
             room_made_at: None,
             stopping: None,
             after_leaving: Vec::new(),
@@ -439,6 +442,7 @@ impl Machine {
         self.next_unit += 1;
         let id = UnitId(self.next_unit);
         flight.unit = Some(id);
+        flight.tally = Tally::of(&ops, self.now.mono);
         self.out.push(Effect::Persist(Unit {
             id,
             epoch: self.epoch,

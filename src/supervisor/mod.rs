@@ -28,7 +28,8 @@
 //! - [`trouble`]: a disk that refuses.
 //! - [`surroundings`]: what the sensors say of the machine, and the telling of it.
 //! - [`reload`]: the rules file, and what came of reading it again.
-//! - [`status`]: what an operator is shown; [`alerts`]: what a person is told to look at.
+//! - [`status`]: what an operator is shown; [`counters`]: what is counted for it;
+//!   [`alerts`]: what a person is told to look at.
 
 pub mod alerts;
 pub mod exit;
@@ -47,6 +48,7 @@ mod attached;
 mod book;
 mod cause;
 mod closing;
+mod counters;
 mod desk;
 mod draft;
 mod greeting;

@@ -56,7 +56,9 @@ impl Machine {
         let Some(book) = &mut self.book else { return };
         book.used_bytes = committed.used_bytes;
         book.written_bytes += committed.written_bytes;
+        let (counters, now) = (&mut self.counters, self.now.mono);
         self.queue.settle(committed.receipts, |flight| {
+            counters.committed(flight.tally, now);
             if let Some(after) = &flight.after {
                 book.commit(after.clone());
             }

@@ -267,6 +267,11 @@ pub struct WatchingOptions {
     #[arg(long, value_name = "CMD", env = "ADRT_ON_ALERT", value_parser = command_line())]
     pub on_alert: Option<OsString>,
     /// Keep metrics fresh in this file, for node_exporter's textfile collector
+    ///
+    /// Written anew every 15 s, at each change of phase and at the end, always
+    /// whole and readable for all. What adrt metrics prints, in the older text
+    /// format. A file to each agent, with a name that ends in .prom. Should adrt
+    /// be killed, the file stays as it was: node_textfile_mtime_seconds tells.
     #[arg(long, value_name = "FILE", env = "ADRT_METRICS", value_parser = file())]
     pub metrics: Option<PathBuf>,
 }

@@ -16,7 +16,7 @@
 //!                                        │ output    │
 //!                                        │ feed      │
 //!                                        └ sensors ──┘
-//!  typed, engines, protocol ◄ rules ◄ runtime;  typed ◄ cli
+//!  typed, engines, protocol ◄ rules ◄ runtime;  typed ◄ cli;  metrics ◄ runtime, cli
 //! ```
 //!
 //! - [`clock`]: two kinds of time, and the only place that reads them;
@@ -28,6 +28,7 @@
 //!   inputs in, effects out, no clock, no file, no thread.
 //! - [`store`], [`process`], [`signals`], [`systemd`], [`output`], [`feed`], [`sensors`]:
 //!   the edges. They do things, decide nothing, and don't know each other.
+//! - [`metrics`]: what is measured of agents, as text for Prometheus.
 //! - [`quiet`]: the threads of the edges and the loop, which take no signals.
 //! - [`runtime`]: one loop that joins the machine to the edges.
 //! - [`cli`]: one file a command.
@@ -106,6 +107,7 @@ pub mod clock;
 pub mod engines;
 pub mod feed;
 pub mod json;
+pub mod metrics;
 pub mod output;
 pub mod process;
 pub mod protocol;

@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("settings", &[]),
     ("typed", &[]),
     ("quiet", &[]),
+    ("metrics", &["clock"]),
     ("engines", &["clock", "json"]),
     ("protocol", &["clock", "json", "engines"]),
     ("rules", &["engines", "protocol", "typed"]),
@@ -47,6 +48,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "typed",
             "quiet",
             "settings",
+            "metrics",
         ],
     ),
     (
@@ -64,12 +66,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "rules",
             "typed",
             "runtime",
+            "metrics",
         ],
     ),
 ];
 
 /// Folders in which the machine and the engines live.
-const PURE: &[&str] = &["json", "typed", "protocol", "engines", "rules", "supervisor"];
+const PURE: &[&str] = &["json", "typed", "protocol", "engines", "rules", "supervisor", "metrics"];
 
 /// What nothing pure may touch.
 const IMPURE: &[&str] = &[

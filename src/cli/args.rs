@@ -11,7 +11,7 @@ use super::text::wrapped;
 use super::{
     attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list,
 };
-use super::{manage, notify, reviews, run, state, status, step};
+use super::{manage, metrics, notify, reviews, run, state, status, step};
 
 /// Keeps an AI agent alive and remembering.
 ///
@@ -66,6 +66,7 @@ pub enum Command {
     Attach(Box<attach::AttachArgs>),
     List(list::ListArgs),
     Status(status::StatusArgs),
+    Metrics(metrics::MetricsArgs),
     Stop(control::StopArgs),
     Restart(control::RestartArgs),
     Reload(control::ReloadArgs),
@@ -98,7 +99,7 @@ pub enum Command {
 
 /// Commands by what they are for, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["run", "attach", "list", "status", "stop", "restart", "reload"]),
+    ("Run", &["run", "attach", "list", "status", "metrics", "stop", "restart", "reload"]),
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
     ("Decisions", &["decisions", "decide", "why"]),

@@ -1,8 +1,11 @@
 //! Collects every child of adrt's that has ended.
 //!
 //! adrt is a subreaper: what an agent leaves behind becomes adrt's child. So
-//! there are two kinds of children, and this module tells them apart by the
-//! [`Roster`]: the leaders that were spawned, and orphans that were adopted.
+//! there are three kinds of children, and this module tells them apart by the
+//! [`Roster`]: the leaders that were spawned, helpers that were spawned to do
+//! something for adrt itself, and orphans that were adopted. The end of a
+//! helper is nothing to the agent: only its own group is killed then, and no
+//! orphan is swept.
 //!
 //! Whoever makes a child by any other way than [`super::spawn`] must know that
 //! it is taken for an orphan here, reaped, and killed at the next sweep.
@@ -59,12 +62,24 @@ pub struct Roster {
     kin: Option<Arc<Kin>>,
 }
 
+/// What a spawned child is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is an agent.
+    Leader,
+    /// It does something for adrt.
+    Helper,
+}
+
 #[derive(Debug, Default)]
 struct Spawned {
     /// Alive, or ended and not yet reaped.
     leaders: Vec<i32>,
-    /// A child may exist that is not in `leaders` yet.
-    under_way: bool,
+    /// The same.
+    helpers: Vec<i32>,
+    /// So many children may exist that are in neither list yet: there may be
+    /// a thread that spawns agents, and one that spawns helpers.
+    under_way: usize,
     /// Somebody looked at the children meanwhile and has to look again.
     look_again: bool,
 }
@@ -73,13 +88,18 @@ impl Roster {
     /// Runs `spawn` and enters the child it makes, unseen by the reaper.
     pub(super) fn while_spawning<E>(
         &self,
+        kind: Kind,
         spawn: impl FnOnce() -> Result<ProcessIdentity, E>,
     ) -> Result<ProcessIdentity, E> {
-        self.lock().under_way = true;
+        self.lock().under_way += 1;
         let result = spawn();
         let mut spawned = self.lock();
-        spawned.under_way = false;
-        spawned.leaders.extend(result.as_ref().ok().map(|process| process.pid));
+        spawned.under_way -= 1;
+        let those = match kind {
+            Kind::Leader => &mut spawned.leaders,
+            Kind::Helper => &mut spawned.helpers,
+        };
+        those.extend(result.as_ref().ok().map(|process| process.pid));
         if std::mem::take(&mut spawned.look_again) {
             // To the process, not to this thread, where it is blocked.
             let _the_loop_looks_later = kill(Pid::this(), Signal::SIGCHLD);
@@ -102,6 +122,7 @@ impl Roster {
 /// Who an ended child is.
 enum Who {
     Leader,
+    Helper,
     Orphan,
     NotYetKnown,
 }
@@ -113,6 +134,8 @@ pub struct Reaper {
     /// A leader ended while another was being spawned; what it left is to be
     /// swept at the next look.
     sweep_due: bool,
+    /// Helpers that have ended and of which nobody was told.
+    helpers: Vec<Ended>,
 }
 
 impl Reaper {
@@ -123,7 +146,8 @@ impl Reaper {
 
     /// A reaper for one agent, whose processes are told from others by this.
     pub fn for_kin(kin: Arc<Kin>) -> Self {
-        Self { roster: Roster { kin: Some(kin), ..Roster::default() }, sweep_due: false }
+        let roster = Roster { kin: Some(kin), ..Roster::default() };
+        Self { roster, ..Self::default() }
     }
 
     /// The roster to give to the spawner.
@@ -145,6 +169,10 @@ impl Reaper {
                     self.end_leader(pid);
                     ended.push(Ended { pid, exit });
                 }
+                Who::Helper => {
+                    self.end_leader(pid);
+                    self.helpers.push(Ended { pid, exit });
+                }
                 Who::Orphan => collect(pid),
                 Who::NotYetKnown => break,
             }
@@ -155,15 +183,22 @@ impl Reaper {
         ended
     }
 
-    /// Signals the group of a leader that has not been reaped.
+    /// The helpers among those that [`Reaper::reap`] has collected.
+    pub fn ended_helpers(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.helpers)
+    }
+
+    /// Signals the group of a leader, or of a helper, that has not been reaped.
     ///
     /// # Errors
     /// [`NotOurs`]: the number may belong to somebody else by now. Nothing
     /// was sent.
     pub fn kill_group(&self, pid: i32, signal: GroupSignal) -> Result<(), NotOurs> {
-        if !self.roster.lock().leaders.contains(&pid) {
+        let spawned = self.roster.lock();
+        if !spawned.leaders.contains(&pid) && !spawned.helpers.contains(&pid) {
             return Err(NotOurs);
         }
+        drop(spawned);
         let (first, second) = match signal {
             // A stopped process acts on nothing but SIGKILL until it goes on.
             GroupSignal::Terminate => (Signal::SIGTERM, Some(Signal::SIGCONT)),
@@ -181,7 +216,7 @@ impl Reaper {
     }
 
     /// Kills all that adrt has adopted, with its descendants; spares the
-    /// leaders that live and theirs. Returns how many were killed.
+    /// leaders and helpers that live and theirs. Returns how many were killed.
     ///
     /// When no leader lives, what is in the agent's group is killed first; what
     /// was, and is not adrt's child, is not counted.
@@ -190,7 +225,7 @@ impl Reaper {
     /// [`Reaper::reap`]: the new child can't be told from an orphan yet.
     pub fn sweep(&mut self) -> usize {
         let mut spawned = self.roster.lock();
-        if spawned.under_way {
+        if spawned.under_way > 0 {
             spawned.look_again = true;
             self.sweep_due = true;
             return 0;
@@ -203,7 +238,8 @@ impl Reaper {
             // What can't be killed there is, if it can be, by the sweep.
             let _refused = group.kill();
         }
-        let killed = sweep::kill_adopted(&spawned.leaders);
+        let spared = [&spawned.leaders[..], &spawned.helpers[..]].concat();
+        let killed = sweep::kill_adopted(&spared);
         drop(spawned);
         killed
     }
@@ -212,7 +248,9 @@ impl Reaper {
         let mut spawned = self.roster.lock();
         if spawned.leaders.contains(&pid) {
             Who::Leader
-        } else if spawned.under_way {
+        } else if spawned.helpers.contains(&pid) {
+            Who::Helper
+        } else if spawned.under_way > 0 {
             spawned.look_again = true;
             Who::NotYetKnown
         } else {
@@ -220,12 +258,13 @@ impl Reaper {
         }
     }
 
-    /// Kills a dead leader's group while its number is still taken, then
+    /// Kills a dead leader's or helper's group while its number is still taken, then
     /// reaps it.
     fn end_leader(&mut self, pid: i32) {
         let _nobody_left = killpg(Pid::from_raw(pid), Signal::SIGKILL);
         let mut spawned = self.roster.lock();
         spawned.leaders.retain(|leader| *leader != pid);
+        spawned.helpers.retain(|helper| *helper != pid);
         drop(spawned);
         collect(pid);
     }
@@ -284,7 +323,7 @@ mod tests {
         let reaper = Reaper::new();
         let raised = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(libc::SIGCHLD, Arc::clone(&raised)).unwrap();
-        let spawned = reaper.roster().while_spawning(|| {
+        let spawned = reaper.roster().while_spawning(Kind::Leader, || {
             assert!(matches!(reaper.who(77), Who::NotYetKnown));
             Ok::<_, ()>(ProcessIdentity { pid: 77, ..ProcessIdentity::default() })
         });
@@ -302,7 +341,7 @@ mod tests {
     fn no_sweep_while_a_child_is_being_made() {
         let mut reaper = Reaper::new();
         let roster = reaper.roster();
-        let _failed = roster.while_spawning(|| {
+        let _failed = roster.while_spawning(Kind::Leader, || {
             assert_eq!(reaper.sweep(), 0);
             assert!(reaper.sweep_due);
             Err::<ProcessIdentity, ()>(())

@@ -24,7 +24,7 @@ use super::child::{self, NotStarted, Setup, Stack};
 use super::exec::Image;
 use super::kin::{Kin, MARK_VARIABLE};
 use super::pipes::{self, Pipe};
-use super::reap::Roster;
+use super::reap::{Kind, Roster};
 use super::table;
 use super::terminal;
 use crate::quiet;
@@ -101,7 +101,7 @@ type Done = Box<dyn FnOnce(Result<Child, SpawnFailure>) + Send>;
 /// The thread that spawns.
 #[derive(Debug)]
 pub struct Spawner {
-    orders: mpsc::Sender<(Command, Done)>,
+    orders: mpsc::Sender<(Kind, Command, Done)>,
 }
 
 impl Spawner {
@@ -111,11 +111,11 @@ impl Spawner {
     /// # Errors
     /// The system has no thread or memory to give.
     pub fn start(roster: Roster) -> io::Result<Self> {
-        let (orders, incoming) = mpsc::channel::<(Command, Done)>();
+        let (orders, incoming) = mpsc::channel::<(Kind, Command, Done)>();
         let mut spawner = LocalSpawner::new(roster)?;
         quiet::spawn("adrt-spawn", Some(THREAD_STACK_BYTES), move || {
-            for (command, done) in incoming {
-                done(spawner.spawn(command));
+            for (kind, command, done) in incoming {
+                done(spawner.spawn_as(kind, command));
             }
         })?;
         Ok(Self { orders })
@@ -128,7 +128,23 @@ impl Spawner {
         command: Command,
         done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
     ) {
-        if let Err(mpsc::SendError((_, done))) = self.orders.send((command, Box::new(done))) {
+        self.order(Kind::Leader, command, Box::new(done));
+    }
+
+    /// Starts a command that is no agent but does something for adrt, as
+    /// [`Self::spawn`] does; it is not told of the wire. An agent's end spares
+    /// it, and its end the agent. It is to have a thread of its own, since an
+    /// agent's start is not to wait for it.
+    pub fn spawn_helper(
+        &self,
+        command: Command,
+        done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
+    ) {
+        self.order(Kind::Helper, command, Box::new(done));
+    }
+
+    fn order(&self, kind: Kind, command: Command, done: Done) {
+        if let Err(mpsc::SendError((_, _, done))) = self.orders.send((kind, command, done)) {
             done(Err(SpawnFailure::System("adrt's spawning thread is gone".to_owned())));
         }
     }
@@ -161,21 +177,32 @@ impl LocalSpawner {
     /// # Errors
     /// It could not be started, or not be executed.
     pub fn spawn(&mut self, command: Command) -> Result<Child, SpawnFailure> {
+        self.spawn_as(Kind::Leader, command)
+    }
+
+    fn spawn_as(&mut self, kind: Kind, command: Command) -> Result<Child, SpawnFailure> {
         // A handler of adrt's must not run in a child that shares its memory.
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
             .map_err(|errno| no_process(errno.into()))?;
-        let result = self.spawn_undisturbed(command);
+        let result = self.spawn_undisturbed(kind, command);
         let _same_mask_as_before = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
         result
     }
 
-    fn spawn_undisturbed(&self, command: Command) -> Result<Child, SpawnFailure> {
+    fn spawn_undisturbed(&self, kind: Kind, command: Command) -> Result<Child, SpawnFailure> {
         let Command { argv, mut env, stdin, cwd } = command;
         let ends = Ends::make(stdin).map_err(no_pipes)?;
-        let kin = self.roster.kin();
-        set(&mut env, TEXT_FD_VARIABLE, Some(TEXT_FD.into()));
-        set(&mut env, WIRE_VARIABLE, Some(ends.wire().map_err(no_pipes)?));
+        // A helper is not the agent's, and not to be found with what is.
+        let (text, wire, kin) = match kind {
+            Kind::Leader => {
+                let wire = ends.wire().map_err(no_pipes)?;
+                (Some(TEXT_FD.into()), Some(wire), self.roster.kin())
+            }
+            Kind::Helper => (None, None, None),
+        };
+        set(&mut env, TEXT_FD_VARIABLE, text);
+        set(&mut env, WIRE_VARIABLE, wire);
         set(&mut env, MARK_VARIABLE, kin.map(|kin| kin.mark().into()));
         let image = Image::new(argv, env, cwd)?;
         let group = kin.and_then(Kin::group);
@@ -197,7 +224,7 @@ impl LocalSpawner {
             entrance: entrance.as_ref().map(AsFd::as_fd),
             oom_score: self.oom_score.as_deref(),
         };
-        let process = self.make(&image, &setup)?;
+        let process = self.make(kind, &image, &setup)?;
         Ok(Child {
             process,
             stdin: ends.stdin,
@@ -208,11 +235,16 @@ impl LocalSpawner {
         })
     }
 
-    fn make(&self, image: &Image, setup: &Setup<'_>) -> Result<ProcessIdentity, SpawnFailure> {
+    fn make(
+        &self,
+        kind: Kind,
+        image: &Image,
+        setup: &Setup<'_>,
+    ) -> Result<ProcessIdentity, SpawnFailure> {
         // Identified before the reaper may take it away.
         let process = self
             .roster
-            .while_spawning(|| child::start(image, setup, &self.stack).map(table::identify))
+            .while_spawning(kind, || child::start(image, setup, &self.stack).map(table::identify))
             .map_err(|failure| match failure {
                 NotStarted::NoProcess(error) => no_process(error),
                 NotStarted::Failed(failed) => image.explain(failed),

@@ -10,8 +10,8 @@ use nix::unistd::{getpid, getppid};
 use super::driver::Agent;
 use super::relay;
 use super::run::{
-    Beside, Ends, FLUSH_PATIENCE, RunError, drive, hold, options, parts, place, read_rules,
-    sensors, system,
+    Beside, Ends, FLUSH_PATIENCE, RunError, drive, hold, open, parts, place, read_rules, sensors,
+    system,
 };
 use crate::output::Sink;
 use crate::process::cgroup::Watch;
@@ -22,7 +22,6 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::store::home::Home;
 use crate::store::lock::HolderKind;
-use crate::store::open::Store;
 use crate::supervisor::io::{Boot, Outcome, Verdict};
 use crate::systemd::Notifier;
 
@@ -35,7 +34,7 @@ pub fn attach(settings: &Settings) -> Result<Verdict, RunError> {
     let home = place(settings)?;
     let held = hold(settings, &home, HolderKind::Attach)?;
     let sensors = sensors(settings);
-    let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
+    let (store, boot) = open(settings, &home)?;
     kill_left_over(&home, &boot)?;
     let signals = Signals::install().map_err(system("signal handlers"))?;
     let (lock, control) = held.unzip();

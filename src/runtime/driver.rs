@@ -11,10 +11,12 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::alerts::{self, Alerts};
 use super::child::{Child, End};
 use super::control::{self, Bound, Control};
 use super::environment::Template;
 use super::manager::Manager;
+use super::metrics::MetricsFile;
 use super::post::{self, PostOffice};
 use super::relay::Client;
 use super::rules::{self, Rereader};
@@ -28,6 +30,7 @@ use crate::process::spawn::{Child as Spawned, Spawner};
 use crate::sensors::Sensors;
 use crate::settings::RulesFile;
 use crate::signals::Signals;
+use crate::store::home::Home;
 use crate::store::open::Store;
 use crate::store::writer::{Report, Writer};
 use crate::supervisor::io::{
@@ -69,6 +72,8 @@ pub struct Parts {
     pub memory: Watch,
     /// The operators' socket.
     pub control: Option<Bound>,
+    /// Tells a person.
+    pub alerts: Alerts,
     /// The service manager.
     pub notifier: Notifier,
     /// Where the agent's text goes: adrt's stdout, or its stderr where stdout
@@ -80,6 +85,8 @@ pub struct Parts {
     pub feed: Option<Feed>,
     /// The machine's sensors.
     pub sensors: Option<Sensors>,
+    /// Where metrics are kept, and of whom.
+    pub metrics: Option<(PathBuf, Home)>,
     /// Where rules are.
     pub rules: Option<RulesFile>,
     /// Where other agents are.
@@ -138,6 +145,8 @@ pub struct Driver {
     pub(super) spawn_sender: mpsc::UnboundedSender<SpawnReport>,
     pub(super) control: Option<Control>,
     pub(super) manager: Manager,
+    pub(super) alerts: Alerts,
+    pub(super) metrics: Option<MetricsFile>,
     pub(super) text: Sink,
     pub(super) stderr: Sink,
     pub(super) feed: Option<Feed>,
@@ -169,6 +178,8 @@ enum Event {
     Lines(SourceBatch),
     Sample(Sample),
     Posted(post::Report),
+    Alert(alerts::Event),
+    MetricsDue,
     Reread(rules::Report),
     WireReadable,
     StdinWritable,
@@ -198,6 +209,8 @@ impl Driver {
             .notifier
             .watchdog_interval()
             .map(|every| tokio::time::interval(every / WATCHDOG_SHARE));
+        let stderr = parts.stderr.clone();
+        let metrics = parts.metrics.map(|(path, home)| MetricsFile::start(path, home, stderr));
         Ok(Self {
             machine: parts.machine,
             boot: parts.boot,
@@ -213,6 +226,8 @@ impl Driver {
             spawn_sender,
             control: parts.control.map(Control::serve).transpose()?,
             manager: Manager::new(parts.notifier),
+            alerts: parts.alerts,
+            metrics: metrics.transpose()?,
             text: parts.text,
             stderr: parts.stderr,
             feed: parts.feed,
@@ -248,6 +263,7 @@ impl Driver {
             // After what may let go of a client: its end is nobody else's to report.
             self.report_eof();
             self.finish_draining();
+            self.note_phase();
             if let Some(verdict) = self.verdict.take() {
                 return verdict;
             }
@@ -256,8 +272,9 @@ impl Driver {
         }
     }
 
-    /// After the end: closes the store cleanly, removes the socket.
-    pub async fn finish(mut self) {
+    /// After the end: closes the store cleanly, removes the socket, and lets
+    /// the last alerts get out.
+    pub async fn finish(mut self, verdict: &Verdict) {
         for _ in 0..LAST_TURNS {
             tokio::task::yield_now().await;
         }
@@ -269,6 +286,10 @@ impl Driver {
         if let Some(control) = &self.control {
             control.remove();
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.close(self.machine.status());
+        }
+        self.last_alerts(verdict.outcome).await;
         self.manager.flush(NOTIFY_PATIENCE);
     }
 
@@ -293,6 +314,8 @@ impl Driver {
             batch = sources::lines(feed) => Event::Lines(batch),
             sample = sources::sample(self.sensors.as_ref()) => Event::Sample(sample),
             Some(report) = self.posted.recv() => Event::Posted(report),
+            event = self.alerts.next() => Event::Alert(event),
+            () = sources::metrics(self.metrics.as_mut()) => Event::MetricsDue,
             Some(report) = self.reread.recv() => Event::Reread(report),
             () = sources::readable(wire) => Event::WireReadable,
             () = sources::writable(stdin) => Event::StdinWritable,
@@ -321,6 +344,8 @@ impl Driver {
             Event::Lines(batch) => self.handle(Input::Source(batch)),
             Event::Sample(sample) => self.handle(Input::Sample(sample)),
             Event::Posted((id, outcome)) => self.handle(Input::Posted { id, outcome }),
+            Event::Alert(event) => self.alert_happened(event),
+            Event::MetricsDue => self.put_metrics(),
             Event::Reread(report) => self.reread(report),
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),
@@ -345,6 +370,20 @@ impl Driver {
         self.machine.handle(clock::now(), input, &mut effects);
         self.carry_out(&mut effects, &[]);
         self.effects = effects;
+    }
+
+    /// A change of phase is told at once.
+    fn note_phase(&mut self) {
+        let phase = self.machine.phase_name();
+        if self.metrics.as_mut().is_some_and(|metrics| metrics.entered(phase)) {
+            self.put_metrics();
+        }
+    }
+
+    fn put_metrics(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.put(self.machine.status());
+        }
     }
 
     fn reported(&mut self, report: Report) {

@@ -42,6 +42,7 @@ impl Driver {
                 Effect::Reload => self.reread_rules(),
                 Effect::Post(row) => self.post_office.send(row),
                 Effect::Notify(notice) => self.manager.tell(notice),
+                Effect::Alert(alert) => self.alerts.raise(alert),
                 Effect::Log { level, message, from_agent } => self.log(level, &message, from_agent),
                 Effect::Exit(verdict) => self.verdict = Some(verdict),
             }

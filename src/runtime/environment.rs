@@ -65,6 +65,22 @@ impl Template {
     }
 }
 
+/// For what adrt runs for itself: its own environment without its secrets,
+/// and which agent this is about.
+pub fn of_helpers(settings: &Settings) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<_> = std::env::vars_os().filter(|(name, _)| !is_withheld(name)).collect();
+    let mut set = |name: &str, value: OsString| {
+        env.retain(|(existing, _)| existing != name);
+        env.push((name.into(), value));
+    };
+    set("ADRT_AGENT", settings.agent.clone().into());
+    set("ADRT_STATE_DIR", settings.state_dir.clone().into());
+    if let Some(path) = with_own_directory(std::env::var_os("PATH")) {
+        set("PATH", path);
+    }
+    env
+}
+
 fn is_withheld(name: &OsStr) -> bool {
     NOT_FOR_CHILDREN.iter().chain(&PER_SPAWN).any(|withheld| name == *withheld)
 }

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -67,11 +67,15 @@ pub fn run(
 }
 
 fn reaped(child: &mut Child) -> io::Result<Exit> {
-    let status = child.wait()?;
-    Ok(match status.signal() {
+    Ok(exit_of(child.wait()?))
+}
+
+/// An end as the standard library tells it.
+pub(super) fn exit_of(status: ExitStatus) -> Exit {
+    match status.signal() {
         Some(signal) => Exit::Signal { signal, core: status.core_dumped() },
         None => Exit::Code(status.code().unwrap_or_default()),
-    })
+    }
 }
 
 /// What it prints.

@@ -1,12 +1,15 @@
 //! Processes that begin and end, and the signals that tell of it.
 
+use super::alerts::{self, Alerts};
 use super::child::{Child, End};
 use super::driver::{Agent, Begun, Driver};
+use super::sources;
+use crate::clock;
 use crate::process::reap::Ended;
 use crate::process::terminal;
 use crate::signals::Signal;
 use crate::supervisor::io::{
-    Exit, GroupSignal, Incarnation, Input, ProcessIdentity, Request, SpawnFailure,
+    Exit, GroupSignal, Incarnation, Input, Level, Outcome, ProcessIdentity, Request, SpawnFailure,
 };
 
 impl Driver {
@@ -27,6 +30,7 @@ impl Driver {
                     for ended in self.reaper.reap() {
                         self.ended(ended);
                     }
+                    self.helpers_ended();
                 }
             }
         }
@@ -127,6 +131,58 @@ impl Driver {
         let incarnation = child.incarnation;
         if let Some(oom) = self.memory.look() {
             self.handle(Input::KilledForMemory { incarnation, oom });
+        }
+    }
+}
+
+// ------------------------------------------------------------- --on-alert
+
+impl Driver {
+    pub(super) fn alert_happened(&mut self, event: alerts::Event) {
+        let complaint = self.alerts.happened(event, &self.reaper);
+        self.complain(complaint);
+    }
+
+    fn helpers_ended(&mut self) {
+        for helper in self.reaper.ended_helpers() {
+            let complaint = self.alerts.ended(helper);
+            self.complain(complaint);
+        }
+    }
+
+    fn complain(&self, complaint: Option<String>) {
+        if let Some(complaint) = complaint {
+            self.log(Level::Warning, &complaint, false);
+        }
+    }
+
+    /// Lets the last alerts get out, for a short while; not at all any more
+    /// once somebody wants adrt to be gone.
+    pub(super) async fn last_alerts(&mut self, outcome: Outcome) {
+        let stopped = matches!(outcome, Outcome::Stopped);
+        let deadline = clock::mono() + Alerts::patience(stopped);
+        while self.alerts.is_busy() {
+            let left = deadline.since(clock::mono());
+            tokio::select! {
+                _ = self.wake.readable() => {
+                    while matches!(self.wake.try_read(&mut [0; 64]), Ok(1..)) {}
+                    let asked = self.signals.pending().any(|signal| signal != Signal::Child);
+                    self.reaper.reap();
+                    self.helpers_ended();
+                    if !asked { continue; }
+                }
+                event = self.alerts.next() => {
+                    self.alert_happened(event);
+                    continue;
+                }
+                () = sources::tick(self.watchdog.as_mut()) => {
+                    self.manager.watchdog();
+                    continue;
+                }
+                () = sources::after(Some(left)) => {}
+            }
+            let complaint = self.alerts.give_up(&self.reaper);
+            return self.complain(complaint);
         }
     }
 }

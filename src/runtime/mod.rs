@@ -13,6 +13,8 @@
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
 //! - `manager`: what the service manager is told.
+//! - `alerts`: the operator's command for what a person should look at.
+//! - [`metrics`]: what is measured, and the file it is kept in.
 //! - `python_client`: the Python package carried in this binary.
 //! - `post`: events on their way to other agents.
 //! - [`rules`]: the rules file, read and read again.
@@ -20,6 +22,7 @@
 //!   the adrt that runs an agent.
 //! - [`foreground`]: one command, as a shell runs it.
 
+mod alerts;
 mod attach;
 mod child;
 mod control;
@@ -29,6 +32,7 @@ mod environment;
 pub mod foreground;
 mod life;
 mod manager;
+pub mod metrics;
 pub mod offline;
 pub mod peer;
 mod post;

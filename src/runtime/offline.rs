@@ -114,6 +114,7 @@ fn carry_out(
                 | Effect::LetGo { .. }
                 | Effect::Post(_)
                 | Effect::Reload
+                | Effect::Alert(_)
                 | Effect::Exit(_) => {}
             }
         }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alerts::{self, Alerts};
 use super::control::{self, Bound};
 use super::driver::{Agent, Driver, Parts};
 use super::effects::say;
@@ -132,7 +133,7 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     let held = hold(settings, &home, HolderKind::Run)?;
     // They have looked by the time the agent asks.
     let sensors = sensors(settings);
-    let (store, boot) = Store::open(&home, &options(settings)).map_err(RunError::Open)?;
+    let (store, boot) = open(settings, &home)?;
     same_script(settings, &boot)?;
     let signals = Signals::install().map_err(system("signal handlers"))?;
     reap::become_subreaper().map_err(system("adopting orphans"))?;
@@ -244,6 +245,20 @@ fn take(home: &Home, kind: HolderKind) -> Result<Lock, LockError> {
     }
 }
 
+/// Opens the database. A person is told if it is too damaged for that.
+pub(super) fn open(settings: &Settings, home: &Home) -> Result<(Store, Boot), RunError> {
+    match Store::open(home, &options(settings)) {
+        Ok(opened) => {
+            alerts::forget_damage(home);
+            Ok(opened)
+        }
+        Err(error) => {
+            alerts::tell_of_damage(settings, home, &error);
+            Err(RunError::Open(error))
+        }
+    }
+}
+
 pub(super) fn drive(parts: Parts) -> Result<Verdict, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -254,7 +269,7 @@ pub(super) fn drive(parts: Parts) -> Result<Verdict, RunError> {
     let verdict = runtime.block_on(async {
         let mut driver = Driver::new(parts).map_err(system("event loop"))?;
         let verdict = driver.run().await;
-        driver.finish().await;
+        driver.finish(&verdict).await;
         Ok(verdict)
     })?;
     text.close(FLUSH_PATIENCE);
@@ -331,6 +346,7 @@ pub(super) fn parts(
         boot,
         store,
         signals,
+        alerts: Alerts::new(settings, reaper.roster(), stderr.clone()),
         reaper,
         agent,
         memory,
@@ -340,6 +356,7 @@ pub(super) fn parts(
         control,
         feed,
         sensors,
+        metrics: settings.metrics.clone().zip(Home::new(&settings.state_dir, &settings.agent).ok()),
         rules: settings.rules.clone(),
         state_dir: settings.state_dir.clone(),
         max_db: settings.max_db,

@@ -8,6 +8,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::time::Interval;
 
 use super::control::{Control, Event};
+use super::metrics::MetricsFile;
 use super::stdin_queue::StdinQueue;
 use crate::feed::Feed;
 use crate::output::TextPipe;
@@ -71,6 +72,14 @@ pub async fn text(pipe: Option<&mut TextPipe>) -> bool {
 pub async fn after(span: Option<Duration>) {
     match span {
         Some(span) => tokio::time::sleep(span).await,
+        None => pending().await,
+    }
+}
+
+/// The metrics are to be written anew.
+pub async fn metrics(file: Option<&mut MetricsFile>) {
+    match file {
+        Some(file) => file.due().await,
         None => pending().await,
     }
 }

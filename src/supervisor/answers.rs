@@ -2,6 +2,7 @@
 
 use super::apply::{self, Applied, Context};
 use super::book::Doc;
+use super::counters::Tally;
 use super::draft::{Known, patches};
 use super::greeting;
 use super::io::{Answer, CheckpointInfo, Effect};
@@ -49,6 +50,7 @@ impl Machine {
             ids: applied.ids,
             follow: applied.follow,
             progress: applied.progress,
+            tally: Tally::default(),
         };
         if applied.changed {
             flight.after = self.book.as_ref().map(|book| book.doc.clone());

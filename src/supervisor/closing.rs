@@ -22,6 +22,7 @@ impl Machine {
         }
         self.write_own(Own::Farewell);
         let message = if why.is_empty() { message } else { format!("{message}: {why}") };
+        self.tell_end(outcome, &message);
         let deadline = self.now.mono + self.setup.stop_timeout;
         self.set_phase(Phase::Closing { verdict: Verdict { outcome, message }, deadline });
     }
@@ -59,6 +60,7 @@ impl Machine {
     pub(super) fn die_of_store(&mut self) {
         let message = self.store_dead.clone().unwrap_or_default();
         let outcome = Outcome::StoreFailed;
+        self.tell_end(outcome, &message);
         self.out.push(Effect::Exit(Verdict { outcome, message }));
         self.set_phase(Phase::Over);
     }

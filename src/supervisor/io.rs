@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::engines::decision::Policy;
 
+pub use super::alerts::{Alert, AlertKind};
 pub use super::exit::{Exit, ExitClass, Oom};
 pub use super::rulings::{CalibrationRow, DecisionRef, DecisionRow, PolicyRow};
 pub use super::units::{
@@ -281,6 +282,8 @@ pub enum Effect {
         /// `adrt` or the agent through `log`.
         from_agent: bool,
     },
+    /// Tell a person, by `--on-alert`.
+    Alert(Alert),
     /// The run is over. All units have been answered.
     Exit(Verdict),
 }

@@ -214,6 +214,7 @@ impl Machine {
         self.tell_ready();
         settled.why = self.asked_for(settled.why);
         self.note_poison(settled.class);
+        self.counters.ended(settled.class);
         let next = self.decide(&settled);
         let (next, rollback) = self.consider_loop(next);
         let (backoff, backoff_why) = match &next {

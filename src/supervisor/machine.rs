@@ -32,9 +32,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::age::AgeBase;
+use super::alerts::Alarms;
 use super::apply::Judgement;
 use super::book::Book;
 use super::cause::StartCause;
+use super::counters::{Counters, Tally};
 use super::desk::Desk;
 use super::io::{
     Boot, CheckpointReason, Effect, Exit, GroupSignal, Incarnation, Input, Level, Notice, Oom,
@@ -166,6 +168,9 @@ pub struct Machine {
     pub(super) epoch: u32,
     pub(super) next_unit: u64,
     pub(super) trouble: Option<Trouble>,
+    /// What a person has been told to look at.
+    pub(super) alarms: Alarms,
+    pub(super) counters: Counters,
     /// When the store was last asked to make room under the budget.
     pub(super) room_made_at: Option<Mono>,
     pub(super) stopping: Option<Stopping>,
@@ -220,6 +225,8 @@ impl Machine {
             epoch: 0,
             next_unit: 0,
             trouble: None,
+            alarms: Alarms::default(),
+            counters: Counters::new(now.mono),
             room_made_at: None,
             stopping: None,
             after_leaving: Vec::new(),
@@ -307,7 +314,8 @@ impl Machine {
         let probe = self.trouble.as_ref().filter(|_| self.book.is_some()).map(|t| t.probe_at);
         let checkpoint = self.book.as_ref().filter(|_| self.may_take_checkpoint());
         let checkpoint = checkpoint.and_then(Book::checkpoint_deadline);
-        let own = [self.progress_at(), self.desk_timeout(), self.eof_deadline()];
+        let own =
+            [self.progress_at(), self.desk_timeout(), self.eof_deadline(), self.alert_deadline()];
         [phase, ready, probe, checkpoint].into_iter().chain(own).flatten().min()
     }
 
@@ -353,6 +361,7 @@ impl Machine {
         self.tend_desk();
         self.take_due_checkpoint();
         self.let_go_if_answered();
+        self.raise_alerts();
         self.close_if_done();
     }
 
@@ -434,6 +443,7 @@ impl Machine {
         self.next_unit += 1;
         let id = UnitId(self.next_unit);
         flight.unit = Some(id);
+        flight.tally = Tally::of(&ops, self.now.mono);
         self.out.push(Effect::Persist(Unit {
             id,
             epoch: self.epoch,
@@ -503,13 +513,15 @@ impl Machine {
         }
     }
 
-    fn restored(&mut self, restored: super::io::Restored) {
+    fn restored(&mut self, mut restored: super::io::Restored) {
         for warning in &restored.warnings {
             self.log(Level::Warning, warning.clone());
         }
         let (age, noted) = (restored.work.age, restored.work.age_at);
         self.age_base.get_or_insert_with(|| AgeBase::new(age, noted, self.now));
+        let warnings = std::mem::take(&mut restored.warnings);
         self.book = Some(Book::new(restored, self.now));
+        self.tell_damage(&warnings);
         self.source_found();
         self.send_posts();
         self.settle_waiting();

@@ -28,8 +28,10 @@
 //! - [`trouble`]: a disk that refuses.
 //! - [`surroundings`]: what the sensors say of the machine, and the telling of it.
 //! - [`reload`]: the rules file, and what came of reading it again.
-//! - [`status`]: what an operator is shown.
+//! - [`status`]: what an operator is shown; [`counters`]: what is counted for it;
+//!   [`alerts`]: what a person is told to look at.
 
+pub mod alerts;
 pub mod exit;
 pub mod io;
 pub mod machine;
@@ -46,6 +48,7 @@ mod attached;
 mod book;
 mod cause;
 mod closing;
+mod counters;
 mod desk;
 mod draft;
 mod greeting;

@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::book::Doc;
+use super::counters::Tally;
 use super::draft::{Follow, Known};
 use super::io::{
     Answer, CheckpointInfo, CheckpointReason, ConnId, Incarnation, IncarnationEnd,
@@ -211,6 +212,8 @@ pub struct Flight {
     pub follow: Vec<Follow>,
     /// The agent got on by it.
     pub progress: bool,
+    /// What is counted once it is on the disk.
+    pub tally: Tally,
 }
 
 impl Flight {

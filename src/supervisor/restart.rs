@@ -157,6 +157,11 @@ impl Restarts {
         self.memory.crashes.iter().all(recent)
     }
 
+    /// Until when it will be so, if it does not crash again.
+    pub fn unstable_until(&self) -> Option<Age> {
+        self.memory.crashes.first().map(|oldest| *oldest + UNSTABLE_SPAN)
+    }
+
     /// The checkpoint to go back to, if this is a loop in which that was not
     /// done yet.
     pub fn take_rollback(&mut self) -> Option<u64> {

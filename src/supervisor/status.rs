@@ -36,6 +36,7 @@ impl Machine {
         put("rules", self.rules_json());
         put("store", json!(self.store_line()));
         put("writes_waiting", json!(self.writes_waiting()));
+        put("counters", self.counters_json());
         if let Some(book) = &self.book {
             put("version", json!(book.committed().version));
             put("state_bytes", json!(book.committed().root.text_len()));
@@ -67,7 +68,8 @@ impl Machine {
         wanted.map_or(Value::Null, |w| json!({"credit": w.credit, "types": w.types}))
     }
 
-    fn phase_name(&self) -> &'static str {
+    /// In one word.
+    pub fn phase_name(&self) -> &'static str {
         match &self.phase {
             Phase::Waiting(_) => "backoff",
             Phase::Starting => "starting",

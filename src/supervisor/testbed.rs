@@ -161,6 +161,7 @@ impl Bed {
                 | Effect::Reply { .. }
                 | Effect::Notify(_)
                 | Effect::Log { .. }
+                | Effect::Alert(_)
                 | Effect::Exit(_) => {}
             }
         }

@@ -56,7 +56,9 @@ impl Machine {
         let Some(book) = &mut self.book else { return };
         book.used_bytes = committed.used_bytes;
         book.written_bytes += committed.written_bytes;
+        let (counters, now) = (&mut self.counters, self.now.mono);
         self.queue.settle(committed.receipts, |flight| {
+            counters.committed(flight.tally, now);
             if let Some(after) = &flight.after {
                 book.commit(after.clone());
             }
@@ -374,7 +376,8 @@ fn unknown_error(failure: &StoreFailure) -> WireError {
     )
 }
 
-const fn reason(kind: StoreFailureKind) -> &'static str {
+/// Its name on the wire.
+pub(super) const fn reason(kind: StoreFailureKind) -> &'static str {
     match kind {
         StoreFailureKind::Full => "full",
         StoreFailureKind::ReadOnly => "read_only",
@@ -395,7 +398,8 @@ pub(super) const fn headline(kind: StoreFailureKind) -> &'static str {
     }
 }
 
-const fn advice(kind: StoreFailureKind) -> &'static str {
+/// What to do about it.
+pub(super) const fn advice(kind: StoreFailureKind) -> &'static str {
     match kind {
         StoreFailureKind::Full => "make room; writing goes on by itself then",
         StoreFailureKind::ReadOnly => "mount it writable; writing goes on by itself then",

@@ -7,6 +7,7 @@ mod agents;
 mod crashes;
 mod decisions;
 mod events;
+mod metrics;
 mod output;
 mod past;
 mod running;

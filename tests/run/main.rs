@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod attach;
 mod decisions;
 mod disk;

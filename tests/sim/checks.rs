@@ -176,6 +176,7 @@ impl Checks {
             | Effect::Reload
             | Effect::Notify(_)
             | Effect::Log { .. } => {}
+            Effect::Alert(alert) => self.run.alert(alert),
         }
     }
 

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use adrt::clock::{Age, Mono};
-use adrt::supervisor::io::{Exit, IncarnationEnd, Op, Outcome, RestartMemory, Unit, Verdict};
+use adrt::supervisor::alerts::ALERT_BYTES_MAX;
+use adrt::supervisor::io::{
+    Alert, AlertKind, Exit, IncarnationEnd, Op, Outcome, RestartMemory, Unit, Verdict,
+};
 use adrt::supervisor::machine::Setup;
 use adrt::supervisor::restart::{CRASH_LOOP, Policy, RestartMode};
 use adrt::supervisor::units::UNSTABLE_SPAN;
@@ -26,6 +29,9 @@ pub struct Run {
     /// An attached client said its last, or read something after that.
     pub eof: Option<Mono>,
     verdict: Option<Verdict>,
+    /// What was told and is not over.
+    troubles: Vec<&'static str>,
+    gave_up: bool,
     /// No spawn before this, unless an operator asked for one.
     not_before: Option<Mono>,
     pub excused: bool,
@@ -63,6 +69,30 @@ impl Run {
         let in_time = now.since(read) < patience;
         let forced = self.stop_asked || self.restore_failed || self.store_lost;
         assert!(owed == 0 || !in_time || forced, "{owed} answers are kept from it");
+    }
+
+    /// What lasts is told once, and over once; nothing is told after the end.
+    pub fn alert(&mut self, alert: &Alert) {
+        assert!(self.verdict.is_none(), "told after the end: {alert:?}");
+        assert!(alert.to_json(&"a".repeat(64), Some(&"h".repeat(64))).len() <= ALERT_BYTES_MAX);
+        match alert.kind {
+            AlertKind::CrashLoop | AlertKind::Unstable | AlertKind::StoreFailing => {
+                let kind = alert.kind.as_str();
+                assert!(!self.troubles.contains(&kind), "told twice: {alert:?}");
+                self.troubles.push(kind);
+            }
+            AlertKind::Recovered => {
+                let what = alert.details.iter().find(|(name, _)| *name == "over").unwrap();
+                let place = self.troubles.iter().position(|told| what.1 == **told);
+                self.troubles.remove(place.expect("nobody was told of what is over"));
+            }
+            AlertKind::GaveUp => self.gave_up = true,
+            AlertKind::DeadLetter | AlertKind::ReviewPending => {
+                let new = alert.details.iter().find(|(name, _)| *name == "new").unwrap();
+                assert!(new.1.as_u64() > Some(0), "{alert:?}");
+            }
+            AlertKind::Damaged => {}
+        }
     }
 
     pub fn ended(&mut self, incarnation: u64, now: Mono) {
@@ -118,6 +148,11 @@ impl Run {
     /// The verdict fits what happened.
     pub fn exit(&mut self, verdict: &Verdict, durable: &Durable, setup: &Setup, now: Mono) {
         assert!(self.verdict.is_none(), "a run ends once");
+        let well = matches!(verdict.outcome, Outcome::Done | Outcome::Stopped);
+        assert_eq!(
+            self.gave_up, !well,
+            "a person is told of an end that is not well, and of no other"
+        );
         let policy = &setup.policy;
         let crashed = self.hung || self.last_exit.is_some_and(|exit| exit != Exit::Code(0));
         match verdict.outcome {

@@ -259,12 +259,21 @@ pub struct SensorOptions {
 pub struct WatchingOptions {
     /// Run this when a person should look, with JSON on its stdin
     ///
-    /// By /bin/sh -c, one at a time, for at most 30 s each: at a crash loop, an
-    /// unstable agent, a dead letter, a review that waits, a failing store,
-    /// damage, giving up, and at recovery from these.
+    /// By /bin/sh -c, one at a time, for at most 30 s each. The JSON has alert,
+    /// agent, time, message, incarnation, host and more by kind. The kinds:
+    /// crash_loop, unstable and store_failing, told once and, as recovered,
+    /// once they are over; dead_letter and review_pending, at most once a
+    /// minute, with how many are new; damaged; gave_up, when the run ends other
+    /// than by a stop or with success. What it prints goes to adrt's stderr. It
+    /// has adrt's environment and ADRT_AGENT, and not the agent's token.
     #[arg(long, value_name = "CMD", env = "ADRT_ON_ALERT", value_parser = command_line())]
     pub on_alert: Option<OsString>,
     /// Keep metrics fresh in this file, for node_exporter's textfile collector
+    ///
+    /// Written anew every 15 s, at each change of phase and at the end, always
+    /// whole and readable for all. What adrt metrics prints, in the older text
+    /// format. A file to each agent, with a name that ends in .prom. Should adrt
+    /// be killed, the file stays as it was: node_textfile_mtime_seconds tells.
     #[arg(long, value_name = "FILE", env = "ADRT_METRICS", value_parser = file())]
     pub metrics: Option<PathBuf>,
 }

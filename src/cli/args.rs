@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::output::ColorWhen;
 use super::text::wrapped;
 use super::{
-    attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list,
+    attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list, logs,
 };
 use super::{manage, notify, reviews, run, state, status, step};
 
@@ -30,6 +30,7 @@ use super::{manage, notify, reviews, run, state, status, step};
     after_help = "Examples:
   adrt run -- python3 agent.py     run it, restart it when it crashes
   adrt status                      is it up, why did it restart
+  adrt logs -f                     what it prints
   adrt state show                  what it remembers
   adrt state show --at 03:12       what it remembered then
   adrt checkpoints list            where it can be taken back to
@@ -66,6 +67,7 @@ pub enum Command {
     Attach(Box<attach::AttachArgs>),
     List(list::ListArgs),
     Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
     Stop(control::StopArgs),
     Restart(control::RestartArgs),
     Reload(control::ReloadArgs),
@@ -98,7 +100,7 @@ pub enum Command {
 
 /// Commands by what they are for, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["run", "attach", "list", "status", "stop", "restart", "reload"]),
+    ("Run", &["run", "attach", "list", "status", "logs", "stop", "restart", "reload"]),
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
     ("Decisions", &["decisions", "decide", "why"]),

@@ -28,6 +28,7 @@ pub mod history;
 pub mod input;
 pub mod json;
 pub mod list;
+pub mod logs;
 pub mod manage;
 pub mod naming;
 pub mod notify;
@@ -118,6 +119,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::Attach(args) => attach::main(*args, context),
         Command::List(args) => list::main(&args, context),
         Command::Status(args) => status::main(&args, context),
+        Command::Logs(args) => logs::main(&args, context),
         Command::Stop(args) => control::stop(&args, context),
         Command::Restart(args) => control::restart(&args, context),
         Command::Reload(args) => control::reload(&args, context),

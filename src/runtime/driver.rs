@@ -20,7 +20,7 @@ use super::rules::{self, Rereader};
 use super::sources;
 use crate::clock;
 use crate::feed::Feed;
-use crate::output::Sink;
+use crate::output::{Log, Sink};
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
 use crate::sensors::Sensors;
@@ -67,6 +67,8 @@ pub struct Parts {
     pub text: Sink,
     /// adrt's stderr.
     pub stderr: Sink,
+    /// What `adrt logs` reads.
+    pub log: Log,
     /// Lines of `--events`.
     pub feed: Option<Feed>,
     /// The machine's sensors.
@@ -129,6 +131,7 @@ pub struct Driver {
     pub(super) manager: Manager,
     pub(super) text: Sink,
     pub(super) stderr: Sink,
+    pub(super) log: Log,
     pub(super) feed: Option<Feed>,
     pub(super) sensors: Option<Sensors>,
     pub(super) post_office: PostOffice,
@@ -201,6 +204,7 @@ impl Driver {
             manager: Manager::new(parts.notifier),
             text: parts.text,
             stderr: parts.stderr,
+            log: parts.log,
             feed: parts.feed,
             sensors: parts.sensors,
             post_office: PostOffice::new(parts.state_dir, parts.max_db, posted_sender),
@@ -237,6 +241,7 @@ impl Driver {
             if let Some(verdict) = self.verdict.take() {
                 return verdict;
             }
+            self.flush_log();
             let event = self.next_event().await;
             self.happened(event);
         }
@@ -255,6 +260,7 @@ impl Driver {
         if let Some(control) = &self.control {
             control.remove();
         }
+        self.flush_log();
         self.manager.flush(NOTIFY_PATIENCE);
     }
 

@@ -160,7 +160,8 @@ impl Following<'_> {
             return Ok(());
         }
         let line = if self.args.json {
-            compact(&fields(view, standing).finish())
+            let json = compact(&fields(view, standing).finish());
+            if self.context.out.terminal { shown_string(&json) } else { json }
         } else {
             self.line(view, standing, before.is_none())
         };

@@ -9,7 +9,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::output::ColorWhen;
 use super::text::wrapped;
 use super::{
-    attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list, logs,
+    attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list,
+    logs,
 };
 use super::{manage, notify, reviews, run, state, status, step};
 

@@ -42,7 +42,9 @@ impl Driver {
                 Effect::Reload => self.reread_rules(),
                 Effect::Post(row) => self.post_office.send(row),
                 Effect::Notify(notice) => self.manager.tell(notice),
-                Effect::Log { level, message, from_agent } => self.tell(level, &message, from_agent),
+                Effect::Log { level, message, from_agent } => {
+                    self.tell(level, &message, from_agent)
+                }
                 Effect::Exit(verdict) => self.exit(verdict),
             }
         }

@@ -339,8 +339,8 @@ fn feed(
 fn log(settings: &Settings, control: &Bound, stderr: &Sink) -> Log {
     let path = control.log_path();
     let missing = |why: String| say(stderr, &format!("adrt logs will show nothing: {why}"), false);
-    let placed = Home::new(&settings.state_dir, &settings.agent)
-        .and_then(|home| home.set_log_place(&path));
+    let placed =
+        Home::new(&settings.state_dir, &settings.agent).and_then(|home| home.set_log_place(&path));
     if let Err(error) = placed {
         missing(error.to_string());
     }

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 pub mod process;
 pub mod puppet;
+pub mod terminal;
 
 pub use process::{Done, Run, kill, wait_for};
 pub use puppet::{Puppet, Puppets};

@@ -160,8 +160,7 @@ impl Following<'_> {
             return Ok(());
         }
         let line = if self.args.json {
-            let json = compact(&fields(view, standing).finish());
-            if self.context.out.terminal { shown_string(&json) } else { json }
+            self.context.out.json_in_a_line(&fields(view, standing).finish())
         } else {
             self.line(view, standing, before.is_none())
         };

@@ -41,12 +41,8 @@ impl Lines {
         if is_news || self.open.keys().any(|(of, _)| *of != incarnation) {
             self.finish(whole);
         }
-        let begun = |text: &[u8]| Line {
-            at: wall,
-            incarnation,
-            stream: Some(stream),
-            text: text.to_vec(),
-        };
+        let begun =
+            |text: &[u8]| Line { at: wall, incarnation, stream: Some(stream), text: text.to_vec() };
         if skipped > 0 {
             let gap = format!("{} are missing here: too much came at once", bytes(skipped));
             let stream = Some(Stream::Adrt);

@@ -17,7 +17,7 @@ pub use source::{forget, last};
 
 use self::lines::Lines;
 use super::failure::{Failure, Kind};
-use super::json::{Object, shown_string};
+use super::json::Object;
 use super::text::escaped_line;
 use super::{Context, DONE, agent, when};
 use crate::clock::Wall;
@@ -85,13 +85,15 @@ pub fn main(args: &LogsArgs, context: &Context) -> Result<u8, Failure> {
     found.retain(|line| teller.wanted.takes(line));
     let found = found.split_off(found.len().saturating_sub(count));
     teller.tell(&found)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(DONE);
+    }
+    loop {
         std::thread::sleep(LOOK_EVERY);
         let mut found = following.look()?;
         found.retain(|line| teller.wanted.takes(line));
         teller.tell(&found)?;
     }
-    Ok(DONE)
 }
 
 /// Which lines are asked for.
@@ -188,9 +190,7 @@ impl Teller<'_> {
         let mut text = String::new();
         for line in lines {
             if self.args.json {
-                // A reader that is no terminal gets what the agent wrote.
-                let json = as_json(line);
-                text.push_str(&if self.context.out.terminal { shown_string(&json) } else { json });
+                text.push_str(&self.context.out.json_in_a_line(&as_json(line)));
             } else {
                 self.date(line, &mut text);
                 text.push_str(&for_people(self.context, line));
@@ -224,7 +224,7 @@ fn local_date(context: &Context, at: Wall) -> Option<Date> {
 /// shown and never obeyed; adrt's own lines stand out.
 fn for_people(context: &Context, line: &Line) -> String {
     let time = if context.out.terminal { stamp(context, line.at) + " " } else { String::new() };
-    format!("{time}{}", said(context, line))
+    format!("{time}{}", said(context, line, str::to_owned))
 }
 
 /// The time of day, dim.
@@ -235,12 +235,16 @@ pub(in crate::cli) fn stamp(context: &Context, at: Wall) -> String {
     context.out.paint.dim(&time.unwrap_or_else(|_| at.rfc3339()))
 }
 
-/// What is said in a line, escaped.
-pub(in crate::cli) fn said(context: &Context, line: &Line) -> String {
+/// What is said in a line, escaped and then made to fit.
+pub(in crate::cli) fn said(
+    context: &Context,
+    line: &Line,
+    fit: impl FnOnce(&str) -> String,
+) -> String {
     let text = escaped_line(&String::from_utf8_lossy(&line.text));
     match line.stream {
-        Some(Stream::Adrt) => context.out.paint.bold(&format!("adrt: {text}")),
-        Some(Stream::Stdout | Stream::Stderr | Stream::Log) | None => text,
+        Some(Stream::Adrt) => context.out.paint.bold(&fit(&format!("adrt: {text}"))),
+        Some(Stream::Stdout | Stream::Stderr | Stream::Log) | None => fit(&text),
     }
 }
 

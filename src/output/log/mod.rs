@@ -26,8 +26,8 @@
 //! Not here: lines. An agent's text comes in pieces and is kept as it came;
 //! joining and escaping it is the reader's work.
 
-mod record;
 mod reader;
+mod record;
 mod writer;
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ fn what_came_is_kept_with_where_it_came_from() {
     log.line(Stream::Adrt, "started\nanew");
     log.push(Stream::Stdout, 2, b"");
     flushed(&log);
-    let kept: Vec<_> = place.records().into_iter().map(|r| (r.stream, r.incarnation, r.text)).collect();
+    let kept: Vec<_> =
+        place.records().into_iter().map(|r| (r.stream, r.incarnation, r.text)).collect();
     let expected: [(Stream, u64, &[u8]); 3] = [
         (Stream::Stdout, 1, b"half a line\n"),
         (Stream::Stderr, 1, b"oh\n"),

@@ -196,10 +196,8 @@ impl Writer {
         let more = |open: &Open| open.head.stream == stream && open.head.incarnation == incarnation;
         if !self.open.as_ref().is_some_and(more) {
             self.close();
-            self.open = Some(Open {
-                start: self.waiting.len(),
-                head: self.head(stream, incarnation, 0),
-            });
+            self.open =
+                Some(Open { start: self.waiting.len(), head: self.head(stream, incarnation, 0) });
             self.waiting.resize(self.waiting.len() + HEAD_BYTES, 0);
         }
         self.waiting.extend_from_slice(text);

@@ -10,6 +10,7 @@ use super::output::ColorWhen;
 use super::text::wrapped;
 use super::{
     attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list,
+    logs,
 };
 use super::{manage, metrics, notify, reviews, run, state, status, step};
 
@@ -30,6 +31,7 @@ use super::{manage, metrics, notify, reviews, run, state, status, step};
     after_help = "Examples:
   adrt run -- python3 agent.py     run it, restart it when it crashes
   adrt status                      is it up, why did it restart
+  adrt logs -f                     what it prints
   adrt state show                  what it remembers
   adrt state show --at 03:12       what it remembered then
   adrt checkpoints list            where it can be taken back to
@@ -67,6 +69,7 @@ pub enum Command {
     List(list::ListArgs),
     Status(status::StatusArgs),
     Metrics(metrics::MetricsArgs),
+    Logs(logs::LogsArgs),
     Stop(control::StopArgs),
     Restart(control::RestartArgs),
     Reload(control::ReloadArgs),
@@ -99,7 +102,7 @@ pub enum Command {
 
 /// Commands by what they are for, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["run", "attach", "list", "status", "metrics", "stop", "restart", "reload"]),
+    ("Run", &["run", "attach", "list", "status", "logs", "metrics", "stop", "restart", "reload"]),
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
     ("Decisions", &["decisions", "decide", "why"]),

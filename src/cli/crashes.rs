@@ -141,7 +141,7 @@ fn show(args: &ShowArgs, context: &Context) -> Result<u8, Failure> {
     let paint = context.out.paint;
     let heading = format!("{} · incarnation {} · {}", home.agent(), row.id, escaped(&end.summary));
     context.out.line(&paint.bold(&heading))?;
-    context.out.print(&page(context, &row, end).lay_out(paint))?;
+    context.out.print(&page(context, &row, end).lay_out_in(context.out.width, paint))?;
     match output.as_deref() {
         Some(text) if !text.is_empty() => {
             context.out.line(&paint.dim("last output:"))?;

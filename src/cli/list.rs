@@ -2,20 +2,24 @@
 
 use super::failure::Failure;
 use super::json::{Object, array};
-use super::output::{Column, Table};
-use super::status::{Status, left_to_people, of_agent};
+use super::output::{Column, Table, Tint};
+use super::status::{Inbox, Status, of_agent};
 use super::text::{NONE, escaped, span};
 use super::{Context, DONE, agent};
 use crate::store::home::Home;
 
 /// List the agents
+///
+/// A line each, stopped ones too: how long it has been in its phase, its newest
+/// process (RUN), and what is wrong with it, the worst first. A narrow screen
+/// has fewer columns; adrt status AGENT has all.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt list
   adrt list --json
   sudo adrt list --state-dir /var/lib/adrt")]
 pub struct ListArgs {
-    /// Print [{agent, phase, pid, version, ..., inbox, reviews}]
+    /// Print [{agent, phase, since, pid, incarnation, version, ..., inbox, reviews}]
     #[arg(long)]
     pub json: bool,
 }
@@ -26,7 +30,7 @@ pub struct ListArgs {
 /// The state directory can't be read. An agent that can't be is a line of the list.
 pub fn main(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     let state_dir = context.state_dir()?;
-    let mut found = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for name in agent::all(context)? {
         let home = Home::new(&state_dir, &name)
             .map_err(|error| agent::of_home("the agents can't be listed", &error))?;
@@ -41,23 +45,7 @@ pub fn main(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
         context.out.line(&format!("no agents in {dir}; adrt run -- CMD makes one"))?;
         return Ok(DONE);
     }
-    let mut table = Table::new(&[
-        ("AGENT", Column::Left),
-        ("PHASE", Column::Left),
-        ("UP", Column::Right),
-        ("RESTARTS", Column::Right),
-        ("VERSION", Column::Right),
-        ("CHANGED", Column::Left),
-        ("INBOX", Column::Right),
-        ("FOR YOU", Column::Fill),
-    ]);
-    for (name, status) in &found {
-        table.row(
-            cells(context, name, status),
-            status.as_ref().map_or_else(|_| super::output::Tint::Bad, Status::tint),
-        );
-    }
-    context.out.table(&table)?;
+    context.out.table(&table(context, &found))?;
     for (name, status) in &found {
         if let Err(failure) = status {
             super::output::note(&format!("{name}: {failure}"));
@@ -66,24 +54,81 @@ pub fn main(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn cells(context: &Context, name: &str, status: &Result<Status, Failure>) -> Vec<String> {
+type Found = (String, Result<Status, Failure>);
+
+/// The columns, and how soon one is left out where the line is too short for
+/// all: none of those that have no number.
+const COLUMNS: [(&str, Column, Option<u8>); 8] = [
+    ("AGENT", Column::Left, None),
+    ("PHASE", Column::Left, None),
+    ("SINCE", Column::Right, None),
+    ("RUN", Column::Right, Some(0)),
+    ("RESTARTS", Column::Right, Some(2)),
+    ("VERSION", Column::Right, Some(1)),
+    ("INBOX", Column::Right, Some(3)),
+    ("NOTE", Column::Fill, None),
+];
+/// Columns of the screen that a note takes at least.
+const NOTE_WIDTH_LEAST: usize = 12;
+
+fn table(context: &Context, found: &[Found]) -> Table {
+    let rows: Vec<[String; COLUMNS.len()]> =
+        found.iter().map(|(name, status)| cells(context, name, status)).collect();
+    let kept = fitting(context.out.width, &rows);
+    let columns: Vec<_> = kept.iter().map(|at| (COLUMNS[*at].0, COLUMNS[*at].1)).collect();
+    let mut table = Table::new(&columns);
+    for (row, (_, status)) in rows.iter().zip(found) {
+        let tint = status.as_ref().map_or_else(|_| Tint::Bad, Status::tint);
+        table.row(kept.iter().map(|at| row[*at].clone()).collect(), tint);
+    }
+    table
+}
+
+/// The columns that a line of that width has room for.
+fn fitting(width: usize, rows: &[[String; COLUMNS.len()]]) -> Vec<usize> {
+    let of_column = |at: usize| {
+        let (name, column, _) = COLUMNS[at];
+        let cells = rows.iter().map(|row| row[at].chars().count());
+        match column {
+            Column::Fill => NOTE_WIDTH_LEAST,
+            Column::Left | Column::Right => cells.chain([name.len()]).max().unwrap_or(0),
+        }
+    };
+    let mut kept: Vec<usize> = (0..COLUMNS.len()).collect();
+    loop {
+        let used: usize = kept.iter().map(|at| of_column(*at) + 2).sum();
+        let next = kept.iter().filter(|at| COLUMNS[**at].2.is_some());
+        let Some(next) = next.min_by_key(|at| COLUMNS[**at].2).copied() else { return kept };
+        if used <= width + 1 {
+            return kept;
+        }
+        kept.retain(|at| *at != next);
+    }
+}
+
+fn cells(
+    context: &Context,
+    name: &str,
+    status: &Result<Status, Failure>,
+) -> [String; COLUMNS.len()] {
     let none = || NONE.to_owned();
     let Ok(status) = status else {
-        let mut cells = vec![name.to_owned(), "unreadable".to_owned()];
-        cells.resize_with(8, none);
+        let mut cells = std::array::from_fn(|_| none());
+        cells[0] = name.to_owned();
+        cells[1] = "unreadable".to_owned();
         return cells;
     };
-    let changed = status.updated_at();
-    let left = left_to_people(status);
-    vec![
+    let number = |count: Option<u64>| count.map_or_else(none, |count| count.to_string());
+    let troubles = status.troubles();
+    [
         name.to_owned(),
         escaped(&status.phase),
-        status.uptime().map_or_else(none, span),
-        status.restarts.map_or_else(none, |count| count.to_string()),
-        status.version.map_or_else(none, |version| version.to_string()),
-        changed.map_or_else(none, |at| context.moment.ago(at)),
-        status.inbox.as_ref().map_or_else(none, |inbox| inbox.depth().to_string()),
-        if left.is_empty() { none() } else { left.join(", ") },
+        status.in_phase(&context.moment).map_or_else(none, span),
+        number(status.incarnation),
+        number(status.restarts),
+        number(status.version),
+        number(status.inbox.as_ref().map(Inbox::depth)),
+        if troubles.is_empty() { none() } else { troubles.join(", ") },
     ]
 }
 
@@ -92,7 +137,9 @@ fn as_object(name: &str, status: &Result<Status, Failure>) -> String {
     match status {
         Ok(status) => object
             .text("phase", &status.phase)
+            .maybe_text("since", status.since.as_deref())
             .number("pid", status.pid)
+            .number("incarnation", status.incarnation)
             .number("version", status.version)
             .maybe_text("updated", status.updated.as_deref())
             .number("restarts", status.restarts)
@@ -101,5 +148,23 @@ fn as_object(name: &str, status: &Result<Status, Failure>) -> String {
             .number("reviews", status.reviews)
             .finish(),
         Err(failure) => object.text("phase", "unreadable").text("error", &failure.why).finish(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_screen_has_fewer_columns() {
+        let row = ["night-watch", "backoff", "3 min", "12", "11", "104", "3", "a long note"];
+        let rows = [row.map(str::to_owned)];
+        let names = |width| -> Vec<&str> {
+            fitting(width, &rows).into_iter().map(|at| COLUMNS[at].0).collect()
+        };
+        let all = ["AGENT", "PHASE", "SINCE", "RUN", "RESTARTS", "VERSION", "INBOX", "NOTE"];
+        assert_eq!(names(80), all);
+        assert_eq!(names(60), ["AGENT", "PHASE", "SINCE", "RESTARTS", "INBOX", "NOTE"]);
+        assert_eq!(names(40), ["AGENT", "PHASE", "SINCE", "NOTE"]);
     }
 }

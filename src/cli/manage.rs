@@ -3,7 +3,7 @@
 use super::failure::{Failure, Kind};
 use super::json::Object;
 use super::output::{agrees, can_ask};
-use super::{Context, DONE, agent};
+use super::{Context, DONE, agent, logs};
 use crate::store::home::{Home, HomeError};
 use crate::store::lock::{HolderKind, Lock, LockError};
 
@@ -61,8 +61,12 @@ pub fn rm(args: &RmArgs, context: &Context) -> Result<u8, Failure> {
             .why("nobody is there to agree, and it can't be undone")
             .hint(format!("adrt rm {name} --yes"))
     })?;
+    let log = home.log_place();
     home.remove(lock)
         .map_err(|error| agent::of_home(format!("{name} can't be deleted"), &error))?;
+    if let Some(log) = log {
+        logs::forget(&home, &log);
+    }
     if args.json {
         let text = Object::new().text("agent", name).number("deleted", true).finish();
         context.out.json(&text)?;

@@ -28,6 +28,7 @@ pub mod history;
 pub mod input;
 pub mod json;
 pub mod list;
+pub mod logs;
 pub mod manage;
 pub mod metrics;
 pub mod naming;
@@ -120,6 +121,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::List(args) => list::main(&args, context),
         Command::Status(args) => status::main(&args, context),
         Command::Metrics(args) => metrics::main(&args, context),
+        Command::Logs(args) => logs::main(&args, context),
         Command::Stop(args) => control::stop(&args, context),
         Command::Restart(args) => control::restart(&args, context),
         Command::Reload(args) => control::reload(&args, context),

@@ -165,6 +165,21 @@ impl Out {
         if self.terminal { self.line(&json::pretty(text, self.paint)) } else { self.line(text) }
     }
 
+    /// Writes one JSON value on one line, on a terminal too: for what programs
+    /// read line by line. A terminal is not to obey what an agent wrote.
+    ///
+    /// # Errors
+    /// As [`Out::print`].
+    pub fn json_line(&self, text: &str) -> Result<(), Failure> {
+        self.line(&self.json_in_a_line(text))
+    }
+
+    /// What [`Out::json_line`] writes.
+    pub fn json_in_a_line(&self, text: &str) -> String {
+        let line = json::compact(text);
+        if self.terminal { json::shown_string(&line) } else { line }
+    }
+
     /// Writes a table.
     ///
     /// # Errors
@@ -299,15 +314,51 @@ impl Page {
     /// The text; names to the left, dim. Further lines of a value stand below
     /// its first.
     pub fn lay_out(&self, paint: Paint) -> String {
+        self.lay_out_in(usize::MAX, paint)
+    }
+
+    /// The same, no line longer than `columns` unless a word is.
+    pub fn lay_out_in(&self, columns: usize, paint: Paint) -> String {
         let width = self.0.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let room = columns.saturating_sub(width + 4);
         let mut out = String::new();
         for (name, value) in &self.0 {
             let blanks = " ".repeat(width - name.chars().count());
+            let value = folded(value, room);
             let value = value.replace('\n', &format!("\n{}", " ".repeat(width + 4)));
             out.push_str(&format!("  {}{blanks}  {value}\n", paint.dim(name)));
         }
         out
     }
+}
+
+/// The text with blanks turned into line ends so that it fits. Colours take no
+/// room, and go on over a line end.
+fn folded(text: &str, room: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut used = 0;
+    for (at, word) in text.split(' ').enumerate() {
+        let length = shown_chars(word);
+        if at > 0 && used + 1 + length > room && used > 0 {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            used = 0;
+        } else if at > 0 && used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out
+}
+
+/// Characters that take a column, which those of a colour's code do not.
+fn shown_chars(text: &str) -> usize {
+    let mut codes = text.split('\u{1b}');
+    let plain = codes.next().map_or(0, |text| text.chars().count());
+    let after_code = |text: &str| text.split_once('m').map_or(0, |(_, text)| text.chars().count());
+    plain + codes.map(after_code).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -338,5 +389,15 @@ mod tests {
         assert_eq!(page.lay_out(Paint::PLAIN), "  pid      12\n  version  3\n");
         page.field("says", "one\ntwo");
         assert!(page.lay_out(Paint::PLAIN).ends_with("  says     one\n           two\n"));
+        let mut page = Page::new();
+        let more = Paint { on: true }.dim("  (say more)");
+        page.field("last", format!("a long tale{more}"));
+        assert_eq!(
+            page.lay_out_in(21, Paint::PLAIN),
+            format!("  last  a long tale\u{1b}[2m\n        (say more)\u{1b}[0m\n")
+        );
+        assert!(
+            page.lay_out_in(80, Paint::PLAIN).ends_with("tale\u{1b}[2m  (say more)\u{1b}[0m\n")
+        );
     }
 }

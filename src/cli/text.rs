@@ -45,6 +45,19 @@ pub fn escaped_lines(text: &str) -> String {
     out
 }
 
+/// Like [`escaped`], for one line of output: tabs stay, and so does nothing of
+/// a line end in the manner of DOS.
+pub fn escaped_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.strip_suffix('\r').unwrap_or(text).chars() {
+        match c {
+            '\t' => out.push('\t'),
+            c => push_escaped(&mut out, c),
+        }
+    }
+    out
+}
+
 fn push_escaped(out: &mut String, c: char) {
     match c {
         '\n' => out.push_str("\\n"),
@@ -170,6 +183,7 @@ mod tests {
     fn escapes_what_a_terminal_would_obey() {
         assert_eq!(escaped("a\u{1b}[31m\u{9b}x\u{202e}é"), "a\\u{1b}[31m\\u{9b}x\\u{202e}é");
         assert_eq!(escaped_lines("a\r\n\tb\u{7}"), "a\n\tb\\u{7}");
+        assert_eq!(escaped_line("a\rb\tc\n\u{1b}\r"), "a\\rb\tc\\n\\u{1b}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! ```text
 //!   agent's fd 3, fd 2 ──> TextPipe ──┬──> Sink ──thread──> adrt's fd 1, fd 2
 //!   text lines of its fd 1 ───────────┤
-//!                                     └──> Ring (the last 64 KiB, for the ledger)
+//!                                     ├──> Ring (the last 64 KiB, for the ledger)
+//!                                     └──> Log (the last 256 KiB, for `adrt logs`)
 //! ```
 //!
 //! Invariants:
@@ -21,12 +22,14 @@
 //! Not here: telling frames from text on the wire, which needs the protocol.
 
 mod escape;
+mod log;
 mod ring;
 mod sink;
 mod text;
 mod writer;
 
 pub use escape::escape_line;
+pub use log::{Log, Reader as LogReader, Record, Stream, Tail};
 pub use ring::{RING_BYTES, Ring, SharedRing};
 pub use sink::{CHUNK_BYTES, Full, QUEUE_BYTES, Sink};
 pub use text::TextPipe;

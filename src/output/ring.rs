@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::log::{Log, Stream};
+
 /// How much of it is kept: enough for a long traceback, little enough to be
 /// written to an SD card at each crash.
 pub const RING_BYTES: usize = 64 * 1024;
@@ -49,24 +51,35 @@ impl Ring {
 }
 
 /// A ring that several sources of one thread push to: an agent's stderr and
-/// its text.
+/// its text. What is pushed goes to the log, too, if the source has one.
 #[derive(Debug, Clone, Default)]
-pub struct SharedRing(Rc<RefCell<Ring>>);
+pub struct SharedRing {
+    ring: Rc<RefCell<Ring>>,
+    log: Option<(Log, Stream, u64)>,
+}
 
 impl SharedRing {
-    /// An empty one.
+    /// An empty one, with no log.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// The same ring, for a source whose text is logged as that incarnation's.
+    pub fn logged(&self, log: &Log, stream: Stream, incarnation: u64) -> Self {
+        Self { ring: Rc::clone(&self.ring), log: Some((log.clone(), stream, incarnation)) }
+    }
+
     /// See [`Ring::push`].
     pub fn push(&self, new: &[u8]) {
-        self.0.borrow_mut().push(new);
+        self.ring.borrow_mut().push(new);
+        if let Some((log, stream, incarnation)) = &self.log {
+            log.push(*stream, *incarnation, new);
+        }
     }
 
     /// See [`Ring::take`].
     pub fn take(&self) -> Vec<u8> {
-        self.0.borrow_mut().take()
+        self.ring.borrow_mut().take()
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::relay::Client;
 use super::stdin_queue::StdinQueue;
-use crate::output::{SharedRing, Sink, TextPipe};
+use crate::output::{Log, SharedRing, Sink, Stream, TextPipe};
 use crate::process::pipes;
 use crate::process::spawn::Child as Spawned;
 use crate::protocol::frame::Framer;
@@ -70,7 +70,7 @@ pub struct Child {
     pub end: End,
     /// The machine knows that an attached client has closed its side.
     pub eof_told: bool,
-    /// The last of all its text.
+    /// The last of all its text; what is pushed here is its stdout's.
     pub ring: SharedRing,
     /// What is sent to it.
     pub stdin: StdinQueue,
@@ -87,8 +87,10 @@ impl Child {
         max_frame: usize,
         stdout: &Sink,
         stderr: &Sink,
+        log: &Log,
     ) -> io::Result<Self> {
-        let ring = SharedRing::new();
+        let ring = SharedRing::new().logged(log, Stream::Stdout, incarnation);
+        let of_stderr = ring.logged(log, Stream::Stderr, incarnation);
         Ok(Self {
             incarnation,
             pid: Some(spawned.process.pid),
@@ -97,7 +99,7 @@ impl Child {
             framer: Framer::new(max_frame),
             wire_open: false,
             pending: false,
-            stderr: Some(TextPipe::new(spawned.stderr, ring.clone(), stderr.clone())?),
+            stderr: Some(TextPipe::new(spawned.stderr, of_stderr, stderr.clone())?),
             text: Some(TextPipe::new(spawned.text, ring.clone(), stdout.clone())?),
             end: End::None,
             eof_told: false,
@@ -114,6 +116,7 @@ impl Child {
         incarnation: Incarnation,
         client: Client,
         max_frame: usize,
+        log: &Log,
     ) -> io::Result<Self> {
         Ok(Self {
             incarnation,
@@ -127,7 +130,7 @@ impl Child {
             text: None,
             end: End::None,
             eof_told: false,
-            ring: SharedRing::new(),
+            ring: SharedRing::new().logged(log, Stream::Stdout, incarnation),
             stdin: StdinQueue::new(Some(client.to))?,
         })
     }

@@ -53,6 +53,21 @@ impl Bound {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The agent's log, which is beside it.
+    pub fn log_path(&self) -> PathBuf {
+        log_beside(&self.path)
+    }
+}
+
+/// The log beside an agent's socket.
+pub fn log_beside(socket: &Path) -> PathBuf {
+    socket.with_extension("log")
+}
+
+/// Lets those read the log who may use the socket.
+pub(super) fn share_log(path: &Path) {
+    share(path, 0o640);
 }
 
 /// Binds the agent's socket in the runtime directory, or, where that can't be
@@ -84,20 +99,20 @@ fn bind_at(path: PathBuf) -> io::Result<Bound> {
     let usual = umask(Mode::from_bits_truncate(0o177));
     let listener = StdListener::bind(&path);
     umask(usual);
-    let bound = Bound { listener: listener?, open_to_group: open_to_group(&path), path };
+    let bound = Bound { listener: listener?, open_to_group: share(&path, 0o660), path };
     bound.listener.set_nonblocking(true)?;
     Ok(bound)
 }
 
-/// Gives the socket to the group, where it exists and we may.
-fn open_to_group(path: &Path) -> bool {
+/// Gives a file to the group, where that exists and we may.
+fn share(path: &Path, mode: u32) -> bool {
     // Read from the file itself: to be asked, the C library loads the modules
     // of its name services, which costs more memory than adrt's own data. The
     // group is one that a package makes on this machine.
     let groups = std::fs::read(GROUPS_FILE).unwrap_or_default();
     let Some(group) = group_in(&String::from_utf8_lossy(&groups), GROUP) else { return false };
     chown(path, None, Some(group)).is_ok()
-        && std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).is_ok()
+        && std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).is_ok()
 }
 
 /// The number of a group, by the lines of group(5).

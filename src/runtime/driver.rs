@@ -23,7 +23,7 @@ use super::rules::{self, Rereader};
 use super::sources;
 use crate::clock;
 use crate::feed::Feed;
-use crate::output::Sink;
+use crate::output::{Log, Sink};
 use crate::process::cgroup::Watch;
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
@@ -81,6 +81,8 @@ pub struct Parts {
     pub text: Sink,
     /// adrt's stderr.
     pub stderr: Sink,
+    /// What `adrt logs` reads.
+    pub log: Log,
     /// Lines of `--events`.
     pub feed: Option<Feed>,
     /// The machine's sensors.
@@ -149,6 +151,7 @@ pub struct Driver {
     pub(super) metrics: Option<MetricsFile>,
     pub(super) text: Sink,
     pub(super) stderr: Sink,
+    pub(super) log: Log,
     pub(super) feed: Option<Feed>,
     pub(super) sensors: Option<Sensors>,
     pub(super) post_office: PostOffice,
@@ -230,6 +233,7 @@ impl Driver {
             metrics: metrics.transpose()?,
             text: parts.text,
             stderr: parts.stderr,
+            log: parts.log,
             feed: parts.feed,
             sensors: parts.sensors,
             post_office: PostOffice::new(parts.state_dir, parts.max_db, posted_sender),
@@ -267,6 +271,7 @@ impl Driver {
             if let Some(verdict) = self.verdict.take() {
                 return verdict;
             }
+            self.flush_log();
             let event = self.next_event().await;
             self.happened(event);
         }
@@ -290,6 +295,7 @@ impl Driver {
             metrics.close(self.machine.status());
         }
         self.last_alerts(verdict.outcome).await;
+        self.flush_log();
         self.manager.flush(NOTIFY_PATIENCE);
     }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::child::Child;
 use super::driver::Driver;
 use super::rules;
-use crate::output::Sink;
+use crate::output::{Sink, Stream};
 use crate::store::writer::Command;
-use crate::supervisor::io::{Effect, Input, Level};
+use crate::supervisor::io::{Effect, Input, Level, Outcome, Verdict};
 
 impl Driver {
     /// Carries out effects, in order. `line` is what [`Effect::PassLine`] means.
@@ -43,8 +43,10 @@ impl Driver {
                 Effect::Post(row) => self.post_office.send(row),
                 Effect::Notify(notice) => self.manager.tell(notice),
                 Effect::Alert(alert) => self.alerts.raise(alert),
-                Effect::Log { level, message, from_agent } => self.log(level, &message, from_agent),
-                Effect::Exit(verdict) => self.verdict = Some(verdict),
+                Effect::Log { level, message, from_agent } => {
+                    self.tell(level, &message, from_agent)
+                }
+                Effect::Exit(verdict) => self.exit(verdict),
             }
         }
     }
@@ -68,16 +70,16 @@ impl Driver {
         let trouble = match report {
             Ok(found) => {
                 for line in rules::warnings(&file, &found) {
-                    self.log(Level::Warning, &line, false);
+                    self.tell(Level::Warning, &line, false);
                 }
                 let summary = format!("read again: {}", rules::summary(&file, &found));
-                self.log(Level::Info, &summary, false);
+                self.tell(Level::Info, &summary, false);
                 self.handle(Input::Policy(Arc::new(found.policy)));
                 None
             }
             Err(fault) => {
                 let trouble = format!("the rules stay as they were: {fault}");
-                self.log(Level::Error, &trouble, false);
+                self.tell(Level::Error, &trouble, false);
                 self.handle(Input::PolicyRefused(fault.to_string()));
                 Some(trouble)
             }
@@ -87,9 +89,29 @@ impl Driver {
         }
     }
 
-    pub(super) fn log(&self, level: Level, message: &str, from_agent: bool) {
+    pub(super) fn tell(&self, level: Level, message: &str, from_agent: bool) {
         if level >= self.told_from {
             say(&self.stderr, message, from_agent);
+        }
+        if level >= self.told_from.min(Level::Info) {
+            self.log.line(if from_agent { Stream::Log } else { Stream::Adrt }, message);
+        }
+    }
+
+    fn exit(&mut self, verdict: Verdict) {
+        // What kept it from going on was told with its end.
+        if let Outcome::Done | Outcome::Stopped = verdict.outcome {
+            self.log.line(Stream::Adrt, &format!("the run is over: {}", verdict.message));
+        }
+        self.verdict = Some(verdict);
+    }
+
+    /// Writes what the log still holds back: once a turn, however many lines
+    /// came in it.
+    pub(super) fn flush_log(&self) {
+        if let Some(error) = self.log.flush() {
+            let message = format!("nothing more is kept for adrt logs: {error}");
+            say(&self.stderr, &message, false);
         }
     }
 }

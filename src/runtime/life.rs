@@ -5,6 +5,7 @@ use super::child::{Child, End};
 use super::driver::{Agent, Begun, Driver};
 use super::sources;
 use crate::clock;
+use crate::output::Stream;
 use crate::process::reap::Ended;
 use crate::process::terminal;
 use crate::signals::Signal;
@@ -74,11 +75,18 @@ impl Driver {
             let (process, child) = match begun {
                 Begun::Spawned(spawned) => (
                     spawned.process.clone(),
-                    Child::new(incarnation, spawned, self.max_frame, &self.text, &self.stderr),
+                    Child::new(
+                        incarnation,
+                        spawned,
+                        self.max_frame,
+                        &self.text,
+                        &self.stderr,
+                        &self.log,
+                    ),
                 ),
                 Begun::Attached(client) => (
                     ProcessIdentity::attached(client.pid),
-                    Child::attached(incarnation, client, self.max_frame),
+                    Child::attached(incarnation, client, self.max_frame, &self.log),
                 ),
             };
             child.map(|child| (process, child)).map_err(|e| SpawnFailure::System(e.to_string()))
@@ -87,6 +95,7 @@ impl Driver {
             Err(failure) => self.handle(Input::SpawnFailed { incarnation, failure }),
             Ok((process, child)) => {
                 let pid = child.pid;
+                self.note_begin(&child);
                 self.child = Some(child);
                 self.handle(Input::Spawned { incarnation, process, token });
                 if let Some(place) = self.early_ends.iter().position(|e| Some(e.pid) == pid) {
@@ -95,6 +104,17 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// That it is there is no news for who watches adrt's stderr, but a log
+    /// without it could not be read.
+    fn note_begin(&self, child: &Child) {
+        self.log.begin(child.incarnation);
+        let begun = match child.pid {
+            Some(pid) => format!("incarnation {} started, pid {pid}", child.incarnation),
+            None => format!("a client has attached itself, incarnation {}", child.incarnation),
+        };
+        self.log.line(Stream::Adrt, &begun);
     }
 
     pub(super) fn signal_child(&mut self, incarnation: Incarnation, signal: GroupSignal) {
@@ -152,7 +172,7 @@ impl Driver {
 
     fn complain(&self, complaint: Option<String>) {
         if let Some(complaint) = complaint {
-            self.log(Level::Warning, &complaint, false);
+            self.tell(Level::Warning, &complaint, false);
         }
     }
 

@@ -45,6 +45,7 @@ mod stdin_queue;
 mod wire;
 
 pub use attach::attach;
+pub use control::log_beside;
 pub use run::{RunError, run};
 
 pub use crate::feed::SourceError;

@@ -21,7 +21,7 @@ use super::{peer, python_client, rules};
 use crate::clock;
 use crate::engines::decision;
 use crate::feed::{self, Feed, Source, SourceError};
-use crate::output::Sink;
+use crate::output::{Log, Sink, Stream};
 use crate::process::cgroup::{self, Group, Refusal, Watch};
 use crate::process::kin::{self, Kin};
 use crate::process::reap::{self, Reaper};
@@ -340,7 +340,8 @@ pub(super) fn parts(
         stderr.line(&format!("adrt: the machine's sensors are not read: {e}"));
         None
     });
-    let feed = feed(settings, &boot, &stderr).map_err(system("thread for events"))?;
+    let log = control.as_ref().map(|bound| log(settings, bound, &stderr)).unwrap_or_default();
+    let feed = feed(settings, &boot, (&stderr, &log)).map_err(system("thread for events"))?;
     Ok(Parts {
         machine: Machine::new(setup(settings, decisions)?, &boot, clock::now()),
         boot,
@@ -353,6 +354,7 @@ pub(super) fn parts(
         notifier,
         text,
         stderr,
+        log,
         control,
         feed,
         sensors,
@@ -384,17 +386,38 @@ fn source(settings: &Settings) -> Option<Source> {
 
 /// Reads events from where they are to come from, on from where an earlier
 /// run was.
-fn feed(settings: &Settings, boot: &Boot, stderr: &Sink) -> io::Result<Option<Feed>> {
+fn feed(
+    settings: &Settings,
+    boot: &Boot,
+    (stderr, log): (&Sink, &Log),
+) -> io::Result<Option<Feed>> {
     let Some(source) = source(settings) else { return Ok(None) };
     let position = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
     let position = position.map(|(_, position)| position.clone());
-    let (stderr, told_from) = (stderr.clone(), told_from(settings));
-    let log = move |level, message: &str| {
+    let (stderr, log, told_from) = (stderr.clone(), log.clone(), told_from(settings));
+    let tell = move |level, message: &str| {
         if level >= told_from {
             say(&stderr, message, false);
+            log.line(Stream::Adrt, message);
         }
     };
-    Feed::start(source, position, settings.max_frame, Box::new(log)).map(Some)
+    Feed::start(source, position, settings.max_frame, Box::new(tell)).map(Some)
+}
+
+/// The log beside the socket, and word in the agent's directory of where that
+/// is. An agent runs without one, too.
+fn log(settings: &Settings, control: &Bound, stderr: &Sink) -> Log {
+    let path = control.log_path();
+    let missing = |why: String| say(stderr, &format!("adrt logs will show nothing: {why}"), false);
+    let placed =
+        Home::new(&settings.state_dir, &settings.agent).and_then(|home| home.set_log_place(&path));
+    if let Err(error) = placed {
+        missing(error.to_string());
+    }
+    Log::open(&path, control::share_log).unwrap_or_else(|error| {
+        missing(format!("{}: {error}", path.display()));
+        Log::off()
+    })
 }
 
 /// Looks at the machine from now on, if it is to be looked at.

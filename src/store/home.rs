@@ -4,6 +4,7 @@
 //! <state-dir>/<agent>/            0700
 //!     lock                        0600, see `lock`
 //!     reserve                     0600, see `reserve`
+//!     log                         0600, where the log of the last run is
 //!     db/                         0700, renamed aside whole when damaged
 //!         adrt.db  -wal  -shm     0600
 //!     db.new/                     a database being made; see below
@@ -19,9 +20,11 @@
 //!
 //! Not here: which state directory is meant (the command line's business).
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +39,10 @@ pub const FILE_MODE: u32 = 0o600;
 /// The longest name of an agent, in bytes.
 pub const NAME_MAX: usize = 64;
 
+/// Name of the file that says where the log is.
+const LOG_PLACE: &str = "log";
+/// Paths are shorter.
+const LOG_PLACE_BYTES_MAX: u64 = 4096;
 /// Name of the directory that holds the database.
 pub(crate) const DB_DIR: &str = "db";
 /// Name of the directory in which a database is made.
@@ -189,6 +196,36 @@ impl Home {
     /// known by; written and removed by who runs it.
     pub fn kin_path(&self) -> PathBuf {
         self.dir.join("kin")
+    }
+
+    /// Where the log of the agent's last run is, or was: in a runtime directory,
+    /// which a command that comes later need not know. What is there now is
+    /// another question.
+    pub fn log_place(&self) -> Option<PathBuf> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+            .open(self.dir.join(LOG_PLACE));
+        let mut content = Vec::new();
+        file.ok()?.take(LOG_PLACE_BYTES_MAX).read_to_end(&mut content).ok()?;
+        let path = content.strip_suffix(b"\n")?;
+        Some(PathBuf::from(OsStr::from_bytes(path)))
+    }
+
+    /// Says where it is; nothing is written if that was said before. A power
+    /// cut may take it: it takes the log, too.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn set_log_place(&self, log: &Path) -> Result<(), HomeError> {
+        if self.log_place().as_deref() == Some(log) {
+            return Ok(());
+        }
+        let path = self.dir.join(LOG_PLACE);
+        let mut file = open_file(&path)?;
+        let content = [log.as_os_str().as_bytes(), b"\n"].concat();
+        let written = file.set_len(0).and_then(|()| file.write_all(&content));
+        written.map_err(|e| io_error(&path, e))
     }
 
     /// Directories of damaged databases that were put aside, and copies made

@@ -14,7 +14,7 @@ fn status_of_a_running_and_a_stopped_agent() {
     assert!(status["pid"].as_i64() > Some(0), "{status}");
     let line = world.ok(&["status", "--check"]);
     assert!(line.starts_with("a ok, running, pid ") && line.lines().count() == 1, "{line}");
-    assert!(world.ok(&["status"]).starts_with("a · running since "));
+    assert!(world.ok(&["status"]).starts_with("● a · running since "));
     assert_eq!(world.json(&["list", "--json"])[0]["phase"], "running");
 
     assert_eq!(world.ok(&["stop"]), "a stopped\n");
@@ -23,7 +23,7 @@ fn status_of_a_running_and_a_stopped_agent() {
     let status = world.json(&["status", "--json"]);
     assert_eq!((&status["phase"], &status["pid"]), (&json!("stopped"), &json!(null)));
     assert!(world.fails(2, &["status", "--check"]).is_empty());
-    assert!(world.ok(&["status"]).starts_with("a · stopped since "));
+    assert!(world.ok(&["status"]).starts_with("○ a · stopped since "));
 }
 
 #[test]

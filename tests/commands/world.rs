@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::terminal;
+
 /// Longer than anything here takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
@@ -170,6 +172,16 @@ pub fn assert_three_lines(complaint: &str) {
     assert!(lines[0].starts_with("adrt: "), "{complaint}");
     assert!(lines[1].starts_with("  why: "), "{complaint}");
     assert!(lines[2].starts_with("  try: "), "{complaint}");
+}
+
+/// What a command shows on a terminal until it ends; it must succeed.
+pub fn shown(command: Command) -> String {
+    let told = format!("{command:?}");
+    let (mut child, screen) = terminal::start(command, false);
+    let status = child.wait().expect("waits");
+    let text = screen.text();
+    assert!(status.success(), "{told}: {status}\n{text}");
+    text
 }
 
 /// A stdout whose reader is gone already.

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 pub mod cgroup;
 pub mod process;
 pub mod puppet;
+pub mod terminal;
 
 pub use cgroup::Cgroup;
 pub use process::{Done, Run, kill, wait_for};

@@ -151,7 +151,7 @@ fn from_stdin(args: &DecideArgs, context: &Context, bench: &Bench) -> Result<u8,
         let account = event.and_then(|event| bench.account(&event));
         let account = account.map_err(|why| no_event(&format!("line {number}"), &why))?;
         if args.json {
-            context.out.line(&fields(&account).finish())?;
+            context.out.json_line(&fields(&account).finish())?;
         } else {
             context.out.line(&in_a_line(&account, context))?;
         }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::input::{self, STDIN, Shape};
-use crate::cli::json::{Object, array, compact};
+use crate::cli::json::{Object, array};
 use crate::cli::output::note;
 use crate::cli::text::escaped;
 use crate::cli::{Context, DONE, agent, client, quantity};
@@ -140,7 +140,7 @@ struct Emitted {
 /// Prints one result of `event.emit`.
 fn tell(args: &EmitArgs, context: &Context, result: &str) -> Result<(), Failure> {
     if args.json {
-        return context.out.line(&compact(result));
+        return context.out.json_line(result);
     }
     let Emitted { seq, duplicate, outbox_id } = client::parse(result)?;
     match (seq, outbox_id, &args.to) {

@@ -160,7 +160,7 @@ impl Following<'_> {
             return Ok(());
         }
         let line = if self.args.json {
-            compact(&fields(view, standing).finish())
+            self.context.out.json_in_a_line(&fields(view, standing).finish())
         } else {
             self.line(view, standing, before.is_none())
         };

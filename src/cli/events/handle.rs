@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{number, seq};
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::input::{self, Shape};
-use crate::cli::json::{Object, array, compact};
+use crate::cli::json::{Object, array};
 use crate::cli::state::PatchFormat;
 use crate::cli::{Context, DONE, agent, client, quantity};
 use crate::clock;
@@ -127,7 +127,7 @@ pub fn next(args: &NextArgs, context: &Context) -> Result<u8, Failure> {
         let handed: Option<Handed> = client::parse(&result)?;
         if handed.is_some_and(|event| event.seq.is_some()) {
             // One line, also on a terminal: it is read by programs.
-            context.out.line(&compact(&result))?;
+            context.out.json_line(&result)?;
             return Ok(DONE);
         }
         if left <= wait && args.wait != Some(None) {

@@ -9,9 +9,11 @@
 
 mod environment;
 mod page;
+mod processes;
+mod trouble;
 
 pub use environment::{Change, Environment};
-pub(in crate::cli) use page::left_to_people;
+pub use processes::Usage;
 
 use std::time::Duration;
 
@@ -19,16 +21,22 @@ use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 use super::failure::{Failure, Kind};
+use super::json::array;
 use super::output::Tint;
-use super::{Context, DONE, agent, client, past};
+use super::text::Moment;
+use super::{Context, DONE, agent, client, list, logs, past};
 use crate::clock::Wall;
 use crate::store::home::Home;
 use crate::store::lock::Holder;
 use crate::store::read::{ReadError, Reader, Summary};
 use crate::store::read_work::InboxSummary;
 
+/// Lines of output on a page.
+const LINES_SHOWN: usize = 10;
 /// The phase of an agent that no adrt runs.
 const STOPPED: &str = "stopped";
+/// The phase of one whose adrt was killed, and has not been started again.
+const LOST: &str = "lost";
 /// The phase of one whose process started its adrt, not the other way round.
 const ATTACHED: &str = "attached";
 /// The phase of one whose adrt does not answer.
@@ -36,15 +44,20 @@ const UNREACHABLE: &str = "unreachable";
 
 /// Show how an agent is
 ///
-/// With --check one line, and the exit code tells: 0 it runs, 1 it runs in
-/// trouble (back-off, crash loop, failing disk, full inbox), 2 it is down.
+/// Its phase, why it restarted, what waits in its inbox and for you, what it
+/// takes of the machine, and the last lines it printed; where there are several
+/// agents and none is named, a line each.
+///
+/// With --check one line that names the worst, and the exit code tells: 0 it
+/// runs, 1 it runs in trouble (back-off, crash loop, failing disk, full inbox),
+/// 2 it is down; of several agents, how the worst of them is.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt status
   adrt status night-watch --json
   adrt status night-watch --check || page-somebody")]
 pub struct StatusArgs {
-    /// Which agent
+    /// Which agent [default: the only one, else all of them]
     pub agent: Option<String>,
     /// One line; exit 0 ok, 1 degraded, 2 down
     #[arg(long)]
@@ -87,10 +100,16 @@ pub struct Status {
     pub crashes_in_row: Option<u64>,
     /// That many that it is called a loop.
     pub crash_loop: Option<bool>,
+    /// So many within an hour that it is treated like one.
+    pub unstable: Option<bool>,
     /// Time to the next start.
     pub next_retry_ms: Option<u64>,
     /// How the incarnation before ended.
     pub last_exit: Option<LastExit>,
+    /// What its processes take of the machine, if they can be seen.
+    pub usage: Option<Usage>,
+    /// `--release` of the newest incarnation.
+    pub release: Option<String>,
     /// Version of the state.
     pub version: Option<u64>,
     /// When it was made, RFC 3339.
@@ -139,6 +158,10 @@ pub struct Inbox {
     pub full: bool,
     /// When the oldest came that is not settled, RFC 3339.
     pub oldest: Option<String>,
+    /// Its number.
+    pub oldest_seq: Option<u64>,
+    /// Its type.
+    pub oldest_type: Option<String>,
     /// Types that wait and that the agent has not asked for, with their counts.
     pub unwanted: Vec<OfType>,
 }
@@ -177,12 +200,16 @@ impl Subscribed {
 
 impl Inbox {
     /// Of an agent that has none in hand, since it does not run.
-    fn of(kept: &InboxSummary) -> Self {
+    fn of(kept: &Kept) -> Self {
+        let oldest_type = kept.oldest_type.clone();
+        let kept = &kept.inbox;
         Self {
             pending: kept.pending,
             parked: kept.parked,
             dead: kept.dead,
             oldest: kept.oldest_unacked.map(|(_, at)| at.rfc3339()),
+            oldest_seq: kept.oldest_unacked.map(|(seq, _)| seq),
+            oldest_type,
             ..Self::default()
         }
     }
@@ -234,7 +261,7 @@ pub struct LastCheckpoint {
 }
 
 /// What `--check` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     /// It runs.
     Ok,
@@ -267,21 +294,53 @@ impl Health {
 /// # Errors
 /// There is no such agent, or it can't be read.
 pub fn main(args: &StatusArgs, context: &Context) -> Result<u8, Failure> {
+    if args.agent.is_none() && context.env.text("ADRT_AGENT").is_none() {
+        let names = agent::all(context)?;
+        if names.len() > 1 {
+            return of_several(args, context, &names);
+        }
+    }
     let home = agent::choose(context, args.agent.as_deref())?;
     let status = of_agent(&home)?;
-    let health = status.health();
-    let code = if args.check { health.exit_code() } else { DONE };
     if args.json {
-        let text = serde_json::to_string(&status).map_err(|error| {
-            Failure::new(Kind::Failed, "the status can't be written as JSON").why(error)
-        })?;
-        context.out.json(&text)?;
+        context.out.json(&as_json(&status)?)?;
     } else if args.check {
-        context.out.line(&page::line(context, &status, health))?;
+        context.out.line(&page::line(context, &status))?;
     } else {
-        context.out.print(&page::page(context, &status))?;
+        context.out.print(&page::page(context, &status, &logs::last(&home, LINES_SHOWN)))?;
     }
-    Ok(code)
+    Ok(if args.check { status.health().exit_code() } else { DONE })
+}
+
+/// A line each; with `--check` that of the worst.
+fn of_several(args: &StatusArgs, context: &Context, names: &[String]) -> Result<u8, Failure> {
+    let state_dir = context.state_dir()?;
+    if !args.check && !args.json {
+        return list::main(&list::ListArgs { json: false }, context);
+    }
+    let mut found = Vec::new();
+    for name in names {
+        let home = Home::new(&state_dir, name)
+            .map_err(|error| agent::of_home("the agents can't be listed", &error))?;
+        found.push(of_agent(&home)?);
+    }
+    if args.json {
+        let all: Result<Vec<String>, Failure> = found.iter().map(as_json).collect();
+        context.out.json(&array(all?))?;
+    }
+    // The first of those that are equally bad.
+    let worst = found.iter().rev().max_by_key(|status| status.health());
+    let Some(worst) = worst.filter(|_| args.check) else { return Ok(DONE) };
+    if !args.json {
+        context.out.line(&page::line(context, worst))?;
+    }
+    Ok(worst.health().exit_code())
+}
+
+fn as_json(status: &Status) -> Result<String, Failure> {
+    serde_json::to_string(status).map_err(|error| {
+        Failure::new(Kind::Failed, "the status can't be written as JSON").why(error)
+    })
 }
 
 /// How that agent is.
@@ -303,15 +362,19 @@ pub fn of_agent(home: &Home) -> Result<Status, Failure> {
 struct Kept {
     summary: Summary,
     inbox: InboxSummary,
+    oldest_type: Option<String>,
     reviews: usize,
     timers: usize,
 }
 
 impl Kept {
     fn of(reader: &Reader) -> Result<Self, ReadError> {
+        let inbox = reader.inbox_summary()?;
+        let oldest = inbox.oldest_unacked.map(|(seq, _)| reader.event(seq)).transpose()?;
         Ok(Self {
             summary: reader.summary()?,
-            inbox: reader.inbox_summary()?,
+            oldest_type: oldest.flatten().map(|(view, _)| view.row.kind.to_string()),
+            inbox,
             reviews: reader.reviews(true, u64::MAX)?.len(),
             timers: reader.timers()?.len(),
         })
@@ -334,12 +397,21 @@ fn of_running(home: &Home, holder: &Holder) -> Status {
         },
     };
     status.adrt_pid = (holder.pid > 0).then_some(holder.pid.into());
+    // Of an attached one adrt knows only who started it.
+    let own = status.pid.filter(|_| status.phase != ATTACHED);
+    status.usage = own.and_then(processes::usage);
     let Some(kept) = kept else { return status };
     if status.updated.is_none() {
         status.updated = kept.summary.updated.map(Wall::rfc3339);
     }
+    if status.release.is_none() {
+        let row =
+            kept.summary.incarnation.as_ref().filter(|row| Some(row.id) == status.incarnation);
+        status.release = row.and_then(|row| row.release.clone());
+    }
     if let Some(inbox) = status.inbox.as_mut().filter(|inbox| inbox.depth() > 0) {
-        inbox.oldest = Inbox::of(&kept.inbox).oldest;
+        let Inbox { oldest, oldest_seq, oldest_type, .. } = Inbox::of(&kept);
+        (inbox.oldest, inbox.oldest_seq, inbox.oldest_type) = (oldest, oldest_seq, oldest_type);
         let unwanted = status.subscribed.as_ref().map(|asked| asked.leaves(&kept.inbox.by_type));
         inbox.unwanted = unwanted.unwrap_or_default();
     }
@@ -347,7 +419,7 @@ fn of_running(home: &Home, holder: &Holder) -> Status {
 }
 
 fn of_stopped(home: &Home, kept: &Kept) -> Status {
-    let Kept { summary, inbox, reviews, timers } = kept;
+    let Kept { summary, reviews, timers, .. } = kept;
     let row = summary.incarnation.as_ref();
     let end = row.and_then(|row| row.end.as_ref());
     let crashes = u64::from(summary.restart.crashes_in_row);
@@ -360,9 +432,11 @@ fn of_stopped(home: &Home, kept: &Kept) -> Status {
         let (class, summary) = (Some(end.class.clone()), end.summary.clone());
         LastExit { class, code, signal, summary }
     });
+    // An end that nobody could write down.
+    let is_lost = row.is_some_and(|row| row.end.is_none());
     Status {
         agent: home.agent().to_owned(),
-        phase: STOPPED.to_owned(),
+        phase: if is_lost { LOST } else { STOPPED }.to_owned(),
         since: end.map(|end| end.ended.rfc3339()),
         run_id: row.map(|row| row.run_id.clone()),
         incarnation: row.map(|row| row.id),
@@ -370,6 +444,7 @@ fn of_stopped(home: &Home, kept: &Kept) -> Status {
         crashes_in_row: Some(crashes),
         crash_loop: Some(crashes >= u64::from(crate::supervisor::restart::CRASH_LOOP)),
         last_exit,
+        release: row.and_then(|row| row.release.clone()),
         version: Some(summary.version),
         updated: summary.updated.map(Wall::rfc3339),
         checkpoint: summary.checkpoint.as_ref().map(|info| LastCheckpoint {
@@ -379,7 +454,7 @@ fn of_stopped(home: &Home, kept: &Kept) -> Status {
         }),
         file_bytes: Some(summary.file_bytes),
         store: summary.moved_to.as_ref().map(|to| format!("moved away, to {to}")),
-        inbox: Some(Inbox::of(inbox)),
+        inbox: Some(Inbox::of(kept)),
         reviews: Some(*reviews as u64),
         timers: Some(*timers as u64),
         ..Status::default()
@@ -392,6 +467,7 @@ impl Status {
         match self.phase.as_str() {
             "running" | "starting" | ATTACHED => {
                 let trouble = self.crash_loop == Some(true)
+                    || self.unstable == Some(true)
                     || self.inbox.as_ref().is_some_and(|inbox| inbox.full)
                     || self.store.as_deref().is_some_and(|store| store != "ok")
                     // The next start of adrt would refuse that file.
@@ -399,7 +475,7 @@ impl Status {
                     || (self.phase == "starting" && self.crashes_in_row > Some(0));
                 if trouble { Health::Degraded } else { Health::Ok }
             }
-            STOPPED | UNREACHABLE => Health::Down,
+            STOPPED | LOST | UNREACHABLE => Health::Down,
             // Back-off, the moments between two incarnations, and an end that
             // has begun: adrt is there, the agent is not, or not for long.
             _ => Health::Degraded,
@@ -410,6 +486,7 @@ impl Status {
     pub fn tint(&self) -> Tint {
         match self.health() {
             Health::Ok => Tint::Good,
+            Health::Degraded if self.crash_loop == Some(true) => Tint::Bad,
             Health::Degraded => Tint::Warn,
             Health::Down if self.phase == STOPPED && self.crash_loop != Some(true) => Tint::Dim,
             Health::Down => Tint::Bad,
@@ -419,6 +496,11 @@ impl Status {
     /// How long the process has lived.
     pub fn uptime(&self) -> Option<Duration> {
         self.uptime_ms.map(Duration::from_millis)
+    }
+
+    /// How long it has been in its phase.
+    pub fn in_phase(&self, moment: &Moment) -> Option<Duration> {
+        Some(moment.now.since(self.since.as_deref().and_then(point)?))
     }
 
     /// When the state last changed.
@@ -451,6 +533,7 @@ mod tests {
             ("stopping", Health::Degraded),
             ("ended", Health::Degraded),
             ("stopped", Health::Down),
+            ("lost", Health::Down),
             ("unreachable", Health::Down),
         ] {
             assert_eq!(status(phase).health(), health, "{phase}");

@@ -2,56 +2,49 @@
 
 use std::time::Duration;
 
-use super::{Health, Inbox, Rules, Status, point};
+use super::trouble::{counted_to_the_end, number};
+use super::{Health, Inbox, Rules, Status, Usage, point};
 use crate::cli::Context;
+use crate::cli::logs::{self, Line};
 use crate::cli::output::{Page, Tint};
 use crate::cli::text::{bytes, clipped, counted, escaped, span};
-use crate::store::read_work::COUNTED_MAX;
 
 /// Columns of a page that its names take, with the blanks around them.
 const NAMES_WIDTH: usize = 16;
+/// Characters of an event's type.
+const TYPE_WIDTH: usize = 24;
 
-/// The line of `--check`.
-pub(super) fn line(context: &Context, status: &Status, health: Health) -> String {
-    let mut parts = vec![format!("{} {}", status.agent, health.word()), escaped(&status.phase)];
+/// The line of `--check`: how it is, and the worst thing first.
+pub(super) fn line(context: &Context, status: &Status) -> String {
+    let health = status.health();
+    let head = format!("{} {}", status.agent, health.word());
+    let mut parts = vec![escaped(&status.phase)];
     if let Some(pid) = status.pid {
         parts.push(format!("pid {pid}"));
     }
     if let Some(uptime) = status.uptime() {
         parts.push(format!("up {}", span(uptime)));
     }
-    if let Some(crashes) = status.crashes_in_row.filter(|count| *count > 0) {
-        let s = if crashes == 1 { "" } else { "es" };
-        parts.push(format!("{crashes} crash{s} in a row"));
+    if let Some(inbox) = status.inbox.as_ref().filter(|inbox| inbox.depth() > 0) {
+        parts.push(counted(inbox.depth(), "event"));
     }
-    if let Some(store) = status.store.as_deref().filter(|store| *store != "ok") {
-        parts.push(format!("store: {}", escaped(store)));
-    }
-    if let Some(trouble) = status.rules.as_ref().and_then(|rules| rules.trouble.as_ref()) {
-        parts.push(format!("rules: {}", escaped(trouble)));
-    }
-    if let Some(inbox) = &status.inbox {
-        if inbox.depth() > 0 {
-            parts.push(counted(inbox.depth(), "event"));
-        }
-        if inbox.full {
-            parts.push("inbox full".to_owned());
-        }
-    }
-    parts.extend(left_to_people(status));
-    if health == Health::Down
-        && let Some(exit) = &status.last_exit
-    {
-        parts.push(escaped(&exit.summary));
-    }
-    context.out.paint.tint(status.tint(), &parts.join(", "))
+    let mut troubles = status.troubles();
+    let line = if health == Health::Ok {
+        parts.append(&mut troubles);
+        format!("{head}, {}", parts.join(", "))
+    } else {
+        troubles.append(&mut parts);
+        format!("{head}: {}", troubles.join(", "))
+    };
+    context.out.paint.tint(status.tint(), &line)
 }
 
-/// The page.
-pub(super) fn page(context: &Context, status: &Status) -> String {
+/// The page, and the last lines of output below it.
+pub(super) fn page(context: &Context, status: &Status, output: &[Line]) -> String {
     let paint = context.out.paint;
     let mut page = Page::new();
     process(context, status, &mut page);
+    crashes(context, status, &mut page);
     work(context, status, &mut page);
     memory(context, status, &mut page);
     if let Some(rules) = &status.rules {
@@ -60,83 +53,124 @@ pub(super) fn page(context: &Context, status: &Status) -> String {
     if let Some(environment) = &status.environment {
         environment.show(context, &mut page);
     }
-    let heading = format!(
-        "{} · {}",
-        paint.bold(&status.agent),
-        paint.tint(status.tint(), &escaped(&status.phase))
-    );
-    format!("{heading}{}\n{}", since(context, status), page.lay_out(paint))
+    let mut text = heading(context, status);
+    text.push_str(&page.lay_out_in(context.out.width, paint));
+    if !output.is_empty() {
+        text.push('\n');
+    }
+    for line in output {
+        text.push_str(&clipped_line(context, line));
+        text.push('\n');
+    }
+    text
 }
 
-fn since(context: &Context, status: &Status) -> String {
-    status.since.as_deref().and_then(point).map_or_else(String::new, |at| {
-        context.out.paint.dim(&format!(" since {}", context.moment.both(at)))
-    })
+/// "● counter · running since 14:03:21 (3 min ago)".
+fn heading(context: &Context, status: &Status) -> String {
+    let paint = context.out.paint;
+    let dot = if status.health() == Health::Down { "○" } else { "●" };
+    let dot = paint.tint(status.tint(), dot);
+    let name = paint.bold(&status.agent);
+    let phase = paint.tint(status.tint(), &escaped(&status.phase));
+    let since =
+        status.since.as_deref().and_then(point).map_or_else(String::new, |at| {
+            paint.dim(&format!(" since {}", context.moment.both(at)))
+        });
+    format!("{dot} {name} · {phase}{since}\n")
+}
+
+/// A line of output with its time, as much of it as one line holds.
+fn clipped_line(context: &Context, line: &Line) -> String {
+    /// "14:03:21 ".
+    const TIME_WIDTH: usize = 9;
+    let room = context.out.width.saturating_sub(TIME_WIDTH);
+    // Bytes of a character, at the most: a long line is not laid out whole.
+    let most = line.text.len().min(4 * room);
+    let cut = Line { text: line.text[..most].to_vec(), ..line.clone() };
+    let said = logs::said(context, &cut, |text| clipped(text, room));
+    format!("{} {said}", logs::stamp(context, line.at))
 }
 
 fn process(context: &Context, status: &Status, page: &mut Page) {
+    let adrt = status.adrt_pid.map(|pid| format!("adrt {pid}"));
     if let Some(pid) = status.pid {
-        let adrt = status.adrt_pid.map_or_else(String::new, |pid| format!(", its adrt {pid}"));
         // Of an attached one adrt knows only who started it.
         let name = if status.phase == super::ATTACHED { "client" } else { "pid" };
+        let adrt = adrt.map_or_else(String::new, |adrt| format!(", its {adrt}"));
         page.field(name, format!("{pid}{adrt}"));
-    } else if let Some(pid) = status.adrt_pid {
-        page.field("adrt", format!("pid {pid}"));
+    } else if let Some(adrt) = adrt {
+        page.field("pid", format!("none, its {adrt}"));
+    }
+    if let Some(Usage { processes, memory_bytes, cpu_ms }) = status.usage {
+        let more = if processes > 1 { format!(", {processes} processes") } else { String::new() };
+        let cpu = span(Duration::from_millis(cpu_ms));
+        page.field("takes", format!("{} of memory, {cpu} of CPU{more}", bytes(memory_bytes)));
     }
     if let Some(incarnation) = status.incarnation {
-        let reason = status.start_reason.as_deref().unwrap_or_default();
-        let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-        page.field("incarnation", escaped(&format!("{incarnation}{reason}")));
+        page.field("incarnation", incarnation_in_words(incarnation, status));
     }
-    if let Some(uptime) = status.uptime() {
-        let ready = match status.ready {
-            Some(true) => ", ready",
-            Some(false) => ", not ready yet",
-            None => "",
-        };
-        page.field("up", format!("{}{ready}", span(uptime)));
+    if let Some(release) = &status.release {
+        page.field("release", escaped(release));
     }
     if let Some(text) = &status.status_text {
         page.field("says", escaped(text));
     }
-    if let Some(restarts) = status.restarts {
-        page.field("restarts", restarts.to_string());
+    match (status.phase.as_str(), status.incarnation) {
+        (super::LOST, _) => {
+            let why = "its adrt was killed, or the machine went down; nobody has started it since";
+            page.field("why", context.out.paint.tint(Tint::Bad, why));
+        }
+        (super::STOPPED, None) => page.field("why", "it was never started"),
+        _ => {}
     }
-    if let Some(crashes) = status.crashes_in_row.filter(|count| *count > 0) {
-        let called = if status.crash_loop == Some(true) { ": a crash loop" } else { "" };
-        page.field("crashes", format!("{crashes} in a row{called}"));
+}
+
+/// "3 (after a crash), up 3 min, ready".
+fn incarnation_in_words(incarnation: u64, status: &Status) -> String {
+    let mut words = incarnation.to_string();
+    if let Some(reason) = status.start_reason.as_deref().filter(|reason| !reason.is_empty()) {
+        words.push_str(&format!(" ({})", escaped(reason)));
     }
-    if let Some(delay) = status.next_retry_ms {
-        page.field("next start", format!("in {}", span(Duration::from_millis(delay))));
+    if let Some(uptime) = status.uptime() {
+        words.push_str(&format!(", up {}", span(uptime)));
+        match status.ready {
+            Some(true) => words.push_str(", ready"),
+            Some(false) => words.push_str(", not ready yet"),
+            None => {}
+        }
+    }
+    words
+}
+
+/// Restarts, and why there were any.
+fn crashes(context: &Context, status: &Status, page: &mut Page) {
+    let paint = context.out.paint;
+    let in_row = status.crashes_in_row.filter(|count| *count > 0);
+    if status.restarts.is_some() || in_row.is_some() {
+        let restarts = status.restarts.map(|count| count.to_string());
+        let row = in_row.map(|count| {
+            let es = if count == 1 { "" } else { "es" };
+            let called = match (status.crash_loop, status.unstable) {
+                (Some(true), _) => ", a crash loop",
+                (_, Some(true)) => ", and many within an hour",
+                _ => "",
+            };
+            let tint = if called.is_empty() { Tint::Warn } else { Tint::Bad };
+            paint.tint(tint, &format!("{count} crash{es} in a row{called}"))
+        });
+        let words: Vec<String> = restarts.into_iter().chain(row).collect();
+        page.field("restarts", words.join(", "));
     }
     if let Some(exit) = &status.last_exit {
         let more = match status.crashes_in_row {
-            Some(1..) => context.out.paint.dim(&format!("  (adrt crashes show {})", status.agent)),
+            Some(1..) => paint.dim(&format!("  (adrt crashes show {})", status.agent)),
             Some(0) | None => String::new(),
         };
         page.field("last exit", format!("{}{more}", escaped(&exit.summary)));
     }
-}
-
-/// "3 dead letters", "10000+ dead letters" where counting ended.
-fn dead_letters(count: u64) -> String {
-    counted(count, "dead letter").replacen(&count.to_string(), &number(count), 1)
-}
-
-/// A number, or where counting it ended.
-fn number(count: u64) -> String {
-    if count == COUNTED_MAX { format!("{count}+") } else { count.to_string() }
-}
-
-/// What nobody but a person takes care of.
-pub(in crate::cli) fn left_to_people(status: &Status) -> Vec<String> {
-    let dead = status.inbox.as_ref().map_or(0, |inbox| inbox.dead);
-    let reviews = status.reviews.unwrap_or(0);
-    [(dead, "dead letter"), (reviews, "review")]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| counted(count, what))
-        .collect()
+    if let Some(delay) = status.next_retry_ms {
+        page.field("next start", format!("in {}", span(Duration::from_millis(delay))));
+    }
 }
 
 fn work(context: &Context, status: &Status, page: &mut Page) {
@@ -152,7 +186,7 @@ fn work(context: &Context, status: &Status, page: &mut Page) {
             page.field("no taker", unwanted(context, inbox));
         }
         if inbox.dead > 0 {
-            let dead = dead_letters(inbox.dead);
+            let dead = counted_to_the_end(inbox.dead, "dead letter");
             let more = paint.dim(&format!("  (adrt events list {agent} --dead)"));
             page.field("given up", format!("{}{more}", paint.tint(Tint::Bad, &dead)));
         }
@@ -180,7 +214,9 @@ fn in_words(context: &Context, inbox: &Inbox) -> String {
         return "empty".to_owned();
     }
     if let Some(at) = inbox.oldest.as_deref().and_then(point) {
-        parts.push(format!("the oldest came {}", context.moment.ago(at)));
+        let kind = inbox.oldest_type.as_deref().map(|kind| clipped(&escaped(kind), TYPE_WIDTH));
+        let kind = kind.map_or_else(String::new, |kind| format!(", {kind},"));
+        parts.push(format!("the oldest{kind} came {}", context.moment.ago(at)));
     }
     parts.join(", ")
 }
@@ -229,7 +265,8 @@ fn memory(context: &Context, status: &Status, page: &mut Page) {
         page.field("on disk", format!("{}{written}", bytes(size)));
     }
     if let Some(store) = &status.store {
-        page.field("store", escaped(store));
+        let tint = if store == "ok" { Tint::None } else { Tint::Bad };
+        page.field("store", context.out.paint.tint(tint, &escaped(store)));
     }
     if let Some(waiting) = status.writes_waiting.filter(|count| *count > 0) {
         page.field("waiting", format!("{waiting} writes"));

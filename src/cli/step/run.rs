@@ -249,7 +249,7 @@ impl<'a> Step<'a> {
                 self.scope.forget(self.home.agent())
             ))),
             Remembered::Other => {
-                self.context.out.line(&compact(outcome))?;
+                self.context.out.json_line(outcome)?;
                 Ok(DONE)
             }
         }

@@ -40,11 +40,12 @@ const TEXT_FD: &str = "3";
 /// adrt and them replaced one.
 const WIRE_VARIABLE: &str = "ADRT_WIRE";
 
-/// An agent is rated as if it used so much more of the machine's memory, in
-/// thousandths: when that is short it dies before adrt and, on a small device,
-/// before what the device is reached by; its state is on the disk, theirs is
-/// not. All that it starts is rated so, too.
-const OOM_SCORE_RAISE: i32 = 300;
+/// An agent is rated as if it used so much more of the memory there is, in
+/// thousandths of it: when that is short it dies before adrt and, on a small
+/// device, before what the device is reached by; its state is on the disk,
+/// theirs is not. Half is more than adrt itself uses of any limit under which
+/// both can run. All that it starts is rated so, too.
+const OOM_SCORE_RAISE: i32 = 500;
 
 /// The highest rating there is.
 const OOM_SCORE_MAX: i32 = 1000;

@@ -6,6 +6,7 @@
 mod agents;
 mod crashes;
 mod decisions;
+mod doctor;
 mod events;
 mod metrics;
 mod output;

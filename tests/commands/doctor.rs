@@ -154,7 +154,7 @@ fn directories_and_what_lies_in_them() {
     ] {
         assert_eq!(level(&found, check), expected, "{check}: {found:?}");
     }
-    fs::remove_dir(&state.join("a/db.damaged-1")).expect("is empty");
+    fs::remove_dir(state.join("a/db.damaged-1")).expect("is empty");
     fs::rename(state.join("a/db"), world.path("db")).expect("moves");
     std::os::unix::fs::symlink(world.path("db"), state.join("a/db")).expect("a link");
     assert_eq!(level(&doctor(&world), "database"), "problem");

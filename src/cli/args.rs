@@ -9,8 +9,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::output::ColorWhen;
 use super::text::wrapped;
 use super::{
-    attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list,
-    logs,
+    attach, backup, checkpoints, completions, control, crashes, decisions, doctor, events, history,
+    list, logs,
 };
 use super::{manage, metrics, notify, reviews, run, state, status, step};
 
@@ -97,6 +97,7 @@ pub enum Command {
     Restore(backup::RestoreArgs),
     Rename(manage::RenameArgs),
     Rm(manage::RmArgs),
+    Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -106,7 +107,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
     ("Decisions", &["decisions", "decide", "why"]),
-    ("Keep", &["backup", "restore", "rename", "rm"]),
+    ("Keep", &["backup", "restore", "rename", "rm", "doctor"]),
     ("Shell", &["completions"]),
 ];
 

@@ -21,6 +21,7 @@ pub mod config;
 pub mod control;
 pub mod crashes;
 pub mod decisions;
+pub mod doctor;
 pub mod env;
 pub mod events;
 pub mod failure;
@@ -140,6 +141,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::Restore(args) => backup::restore(&args, context),
         Command::Rename(args) => manage::rename(&args, context),
         Command::Rm(args) => manage::rm(&args, context),
+        Command::Doctor(args) => doctor::main(&args, context),
         Command::Completions(args) => completions::main(&args, context),
     }
 }

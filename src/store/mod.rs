@@ -55,4 +55,6 @@ pub use open::{OnDamage, Options, Store};
 pub use read::{Change, ReadError, Reader, Snapshot};
 pub use read_decisions::DecisionFilter;
 pub use read_work::{EventFilter, EventView, InboxSummary};
+pub use reserve::RESERVE_BYTES;
+pub use schema::SCHEMA_VERSION;
 pub use writer::{Command, Report, Writer};

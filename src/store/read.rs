@@ -180,17 +180,36 @@ impl Reader {
     /// # Errors
     /// [`ReadError::NoAgent`]; the disk's refusal; damage of the header.
     pub fn open(home: &Home) -> Result<Self> {
+        Self::open_by(home, |database| {
+            connect(database).or_else(|first| match connect_unwritable(database) {
+                Some(Ok(conn)) => Ok(conn),
+                Some(Err(_)) | None => Err(first),
+            })
+        })
+    }
+
+    /// The same, without so much as an index made beside the database, if
+    /// nothing is in its log. What is read is only right if nobody wrote
+    /// meanwhile, which is the caller's to find out.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_untouched(home: &Home) -> Result<Self> {
+        Self::open_by(home, |database| match connect_unwritable(database) {
+            Some(Ok(conn)) => Ok(conn),
+            Some(Err(_)) | None => connect(database),
+        })
+    }
+
+    fn open_by(
+        home: &Home,
+        connect: impl FnOnce(&Path) -> rusqlite::Result<Connection>,
+    ) -> Result<Self> {
         if kind_of(&home.db_dir())? == Kind::Nothing {
             return Err(ReadError::NoAgent(home.clone()));
         }
         let home = home.resolved()?;
-        let conn = match connect(&home.database()) {
-            Err(first) => match connect_unwritable(&home.database()) {
-                Some(Ok(conn)) => conn,
-                Some(Err(_)) | None => return Err(told(None, &first)),
-            },
-            Ok(conn) => conn,
-        };
+        let conn = connect(&home.database()).map_err(|error| told(None, &error))?;
         let identity = migrate::identity(&conn).map_err(|e| told(Some(&conn), &e))?;
         if identity.application != APPLICATION_ID {
             return Err(ReadError::NotOurs);
@@ -342,6 +361,23 @@ impl Reader {
                 Err(verify::Damage::Failed(e)) => return Err(e.into()),
             }
             Ok(found)
+        })
+    }
+
+    /// Looks for damage as a start of adrt does: of a large file only the tables
+    /// that a restore needs are checked. Empty when nothing was found.
+    ///
+    /// # Errors
+    /// The disk's refusal.
+    pub fn glance(&self) -> Result<Vec<String>> {
+        self.within(|conn| match verify::verify(conn) {
+            Ok(verified) => Ok(verified.warnings),
+            Err(verify::Damage::Structure(what)) => Ok(vec![what]),
+            Err(verify::Damage::Tail { version, last_sound }) => Ok(vec![format!(
+                "the change that made version {version} is damaged or missing; the last sound \
+                 version is {last_sound}"
+            )]),
+            Err(verify::Damage::Failed(e)) => Err(e.into()),
         })
     }
 

@@ -268,12 +268,14 @@ impl Machine {
     fn tell_dead_letters(&mut self, at_once: bool) {
         let Some(new) = self.alarms.dead.take(self.now.mono, at_once) else { return };
         let dead = self.book.as_ref().map_or(new, |book| book.committed().agenda.inbox.dead());
-        let events = if new == 1 { "event was" } else { "events were" };
-        let what = format!(
-            "{new} {events} given up; adrt events list {} --dead shows what is there",
-            self.agent
-        );
-        let alert = self.new_alert(AlertKind::DeadLetter, &what);
+        let event = self.counters.last_dead.take();
+        let which = match (new, event) {
+            (1, Some(seq)) => format!("event {seq} was given up"),
+            (1, None) => "an event was given up".to_owned(),
+            (_, _) => format!("{new} events were given up"),
+        };
+        let what = format!("{which}; adrt events list {} --dead shows why", self.agent);
+        let alert = self.new_alert(AlertKind::DeadLetter, &what).with("event", event);
         self.alert(alert.with("new", new).with("dead_letters", dead));
     }
 

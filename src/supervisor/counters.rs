@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::io::{EventState, ExitClass, Op, WorkOp};
+use super::io::{EventState, ExitClass, Op, Seq, WorkOp};
 use super::machine::Machine;
 use crate::clock::Mono;
 
@@ -24,6 +24,8 @@ pub(super) struct Counters {
     out_of_memory: u64,
     hang: u64,
     exec_failed: u64,
+    /// The newest dead letter that nobody was told of.
+    pub last_dead: Option<Seq>,
 }
 
 /// What became of events.
@@ -40,12 +42,13 @@ struct Events {
 pub struct Tally {
     sent: Mono,
     events: Events,
+    last_dead: Option<Seq>,
 }
 
 impl Tally {
     /// Of what is sent to the store now.
     pub fn of(ops: &[Op], now: Mono) -> Self {
-        let mut events = Events::default();
+        let (mut events, mut last_dead) = (Events::default(), None);
         for op in ops {
             let Op::Work(work) = op else { continue };
             let status = match work {
@@ -59,11 +62,14 @@ impl Tally {
             match status.state {
                 EventState::Pending => events.delivered += u64::from(status.holder > 0),
                 EventState::Acked => events.acked += 1,
-                EventState::Dead => events.dead += 1,
+                EventState::Dead => {
+                    events.dead += 1;
+                    last_dead = Some(status.seq);
+                }
                 EventState::Parked => {}
             }
         }
-        Self { sent: now, events }
+        Self { sent: now, events, last_dead }
     }
 }
 
@@ -81,6 +87,7 @@ impl Counters {
         self.events.delivered += tally.events.delivered;
         self.events.acked += tally.events.acked;
         self.events.dead += tally.events.dead;
+        self.last_dead = tally.last_dead.or(self.last_dead);
     }
 
     /// A process has ended.

@@ -16,6 +16,7 @@ mod terminal;
 mod agents;
 mod crashes;
 mod decisions;
+mod doctor;
 mod events;
 mod logs;
 mod metrics;

@@ -110,7 +110,7 @@ fn a_command_that_hangs_holds_up_nothing() {
         wait_for("the command", || std::fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
     // The agent goes on, and may end and start again beside it.
     for n in 0..20 {
-        puppet.wire.ask("state.patch", &format!(r#"{{"patch":{{"n":{n}}}}}"#)).unwrap();
+        puppet.wire.ask("state.patch", format!(r#"{{"patch":{{"n":{n}}}}}"#)).unwrap();
     }
     puppet.exit(1);
     let mut puppet = scene.puppets.next();

@@ -117,6 +117,7 @@ fn a_storm_of_dead_letters_is_told_in_a_few_words() {
     let first = dead_letter(&mut bed, 1);
     assert_eq!(first.len(), 1, "{first:?}");
     assert_eq!((detail(&first[0], "new"), detail(&first[0], "dead_letters")), (1.into(), 1.into()));
+    assert_eq!(detail(&first[0], "event"), 1);
     for seq in 2..12 {
         assert!(dead_letter(&mut bed, seq).is_empty());
     }

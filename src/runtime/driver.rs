@@ -234,6 +234,7 @@ impl Driver {
             // After what may let go of a client: its end is nobody else's to report.
             self.report_eof();
             self.finish_draining();
+            self.tell_of_output();
             if let Some(verdict) = self.verdict.take() {
                 return verdict;
             }
@@ -310,7 +311,7 @@ impl Driver {
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),
             Event::Text { open: false } => self.with_child(|child| child.text = None),
-            Event::Stderr { open: true } | Event::Text { open: true } => {}
+            Event::Stderr { open: true } | Event::Text { open: true } => self.text_came(),
             // The loop's next turn does what was waited for.
             Event::StdinWritable | Event::SinkHasRoom => {}
             Event::Timeout => self.handle(Input::Tick),

@@ -94,7 +94,7 @@ pub const EXIT_NOT_EXECUTABLE: i32 = 126;
 pub const EXIT_NOT_FOUND: i32 = 127;
 
 /// What a shell adds to a signal's number to make an exit code of it.
-const SHELL_SIGNAL_BASE: i32 = 128;
+pub const SHELL_SIGNAL_BASE: i32 = 128;
 
 /// The names of signals by number, from 1, as Linux numbers them on every
 /// architecture that Rust's standard library is built for but MIPS and SPARC.

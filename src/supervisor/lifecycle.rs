@@ -18,6 +18,7 @@ use super::io::{
 use super::leaving::{Stopping, Why};
 use super::machine::{Delay, Live, Machine, Phase, Readiness, Wire};
 use super::outbox::Outbox;
+use super::pulse::Pulse;
 use super::queue::{Origin, Own, Work};
 use super::restart::{CRASH_LOOP, Ended, Next};
 use super::setup::OnCrashLoop;
@@ -91,6 +92,8 @@ impl Machine {
             subscription: None,
             subscribed: None,
             leases: BTreeMap::new(),
+            pulse: Pulse::begun(self.now.mono),
+            hung: None,
             checkpoint_every: None,
         });
         self.set_phase(Phase::Running);
@@ -157,7 +160,10 @@ impl Machine {
         let class = classify(exit, oom, why, live.finished);
         // How an attached client ends, wait does not tell.
         let attached = self.setup.attached;
-        let summary = if attached { attached::summary(&live, class) } else { summary(exit, class) };
+        let summary = match attached {
+            true => attached::summary(&live, class),
+            false => summary(exit, class, live.hung.as_deref()),
+        };
         self.settle_when_restored(Settled {
             incarnation,
             class,
@@ -465,19 +471,23 @@ fn classify(exit: Exit, oom: bool, why: Option<Why>, finished: bool) -> ExitClas
     }
 }
 
-fn summary(exit: Exit, class: ExitClass) -> String {
+fn summary(exit: Exit, class: ExitClass, hung: Option<&str>) -> String {
     let how = exit.to_string();
-    match class {
-        ExitClass::OutOfMemory => format!("{how}: out of memory"),
-        ExitClass::Hang => format!("{how}: it hung"),
-        ExitClass::Finished => "finished".into(),
-        ExitClass::Done
-        | ExitClass::Failed
-        | ExitClass::Signal
-        | ExitClass::Stopped
-        | ExitClass::StoreLost
-        | ExitClass::ExecFailed
-        | ExitClass::Lost => how,
+    match (class, hung) {
+        (ExitClass::OutOfMemory, _) => format!("{how}: out of memory"),
+        (ExitClass::Hang, Some(why)) => format!("{how}: it hung ({why})"),
+        (ExitClass::Hang, None) => format!("{how}: it hung"),
+        (ExitClass::Finished, _) => "finished".into(),
+        (
+            ExitClass::Done
+            | ExitClass::Failed
+            | ExitClass::Signal
+            | ExitClass::Stopped
+            | ExitClass::StoreLost
+            | ExitClass::ExecFailed
+            | ExitClass::Lost,
+            _,
+        ) => how,
     }
 }
 

@@ -29,4 +29,5 @@ mod sensors;
 mod sources;
 mod stops;
 mod storm;
+mod terminals;
 mod wire;

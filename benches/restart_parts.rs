@@ -110,7 +110,7 @@ mod parts {
             loop {
                 let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
                 let _interrupted = poll(&mut fds, PollTimeout::NONE);
-                let told = signals.pending().any(|signal| signal == Signal::Child);
+                let told = signals.pending().iter().any(|it| it.signal == Signal::Child);
                 if told && !reaper.reap().is_empty() {
                     break;
                 }

@@ -81,6 +81,10 @@ class Core:
         self.on_closed: Callable[[], None] = _ignore
         # Called when something waits to be written, instead of writing at once.
         self.on_outgoing: Callable[[], None] | None = None
+        self.beat_seconds: float | None = None
+        """A sign of life is due this often, if adrt waits for any."""
+        self._heartbeat = b""
+        self._beaten = 0.0
         self._pending: dict[int, Call] = {}
         self._last_id = 0
         self._out_lock = _thread.RLock()
@@ -133,6 +137,39 @@ class Core:
                 self._inside = False
         if self.on_outgoing is not None:
             self.on_outgoing()
+
+    # ------------------------------------------------------------ life
+
+    def beats(self, seconds: float, heartbeat: bytes) -> None:
+        """From now on this frame is said so often, as long as the program gets to `beat`."""
+        self.beat_seconds, self._heartbeat = seconds, heartbeat
+        self._beaten = time.monotonic()
+
+    def beat(self) -> None:
+        """Says that the program is alive, if it is time to.
+
+        Called where the program itself comes by: from its loop, or while it
+        waits for something here. Never from a thread of its own, which would
+        beat on for a program that hangs.
+        """
+        if self.beat_seconds is None or self.closed is not None or self._inside:
+            return
+        now = time.monotonic()
+        # A loop's timer may come a little early.
+        if now - self._beaten < self.beat_seconds / 2:
+            return
+        self._beaten = now
+        # While adrt takes nothing, one that waits is enough.
+        if not self._out[2]:
+            self._put(self._heartbeat)
+        if self.on_outgoing is None:
+            self.write_some()
+
+    def _until_beat(self, seconds: float | None) -> float | None:
+        """How long to wait at a time."""
+        if self.beat_seconds is None:
+            return seconds
+        return self.beat_seconds if seconds is None else min(seconds, self.beat_seconds)
 
     def _not_within(self) -> None:
         """Refuses a signal handler's call that has interrupted one of these."""
@@ -196,13 +233,15 @@ class Core:
 
     def pump(self) -> None:
         """Takes in what has come, without waiting."""
+        self.beat()
         for _ in range(READS_AT_ONCE):
             if not self._turn(None, 0.0):
                 break
 
     def idle(self, seconds: float) -> None:
         """Waits until something has come and takes it in; no longer than this."""
-        self._turn(None, seconds)
+        self.beat()
+        self._turn(None, self._until_beat(seconds))
 
     def wait(self, call: Awaited, timeout: float | None = None) -> bool:
         """Waits until an answer, or what else is to come, is there; False if not in time."""
@@ -211,7 +250,8 @@ class Core:
             left = None if end is None else end - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            self._turn(call, left)
+            self.beat()
+            self._turn(call, self._until_beat(left))
         return True
 
     def _turn(self, call: Awaited | None, seconds: float | None) -> bool:

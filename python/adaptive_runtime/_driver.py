@@ -43,6 +43,7 @@ class Driver:
         # Where there is no descriptor to watch, what tells of news instead.
         self._memory: Any = transport if transport.read_fd < 0 else None
         self._alarm: asyncio.TimerHandle | None = None
+        self._beat: asyncio.TimerHandle | None = None
         if self._memory is None:
             self.loop.add_reader(transport.read_fd, self._readable)
         else:
@@ -51,6 +52,8 @@ class Driver:
     def detach(self) -> None:
         """Leaves the loop."""
         self._open = False
+        if self._beat is not None:
+            self._beat.cancel()
         self.core.on_outgoing = None
         self.wake()
         if self._memory is not None:
@@ -65,6 +68,13 @@ class Driver:
         """Has the other side end, if it is ours; that takes as long as its disk does."""
         if self.core.transport.owned:
             await self.loop.run_in_executor(None, self.core.transport.let_go)
+
+    def beat(self) -> None:
+        """Says that the loop goes round, from now on, as often as adrt wants to hear it."""
+        seconds = self.core.beat_seconds
+        if seconds is not None and self._open and self.core.closed is None:
+            self.core.beat()
+            self._beat = self.loop.call_later(seconds, self.beat)
 
     # --------------------------------------------------------- asking
 

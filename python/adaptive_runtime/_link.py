@@ -47,6 +47,9 @@ Something that printed half a line to stdout before the wire was taken over
 has made the first one part of a line of text.
 """
 
+BEATS_PER_TIMEOUT = 3
+"""Signs of life within `--hang-timeout`: one that comes late is no end."""
+
 SETTLE_SECONDS = 2.0
 """How long outstanding acknowledgements are waited for when the process is told to end."""
 
@@ -199,7 +202,12 @@ class Link:
             raise answered.error
         reply = answered.result
         self.mirror.reset(reply["state"]["value"], reply["state"]["version"])
-        self.core.max_frame = (reply.get("limits") or {}).get("max_frame")
+        limits = reply.get("limits") or {}
+        self.core.max_frame = limits.get("max_frame")
+        hang_timeout = limits.get("hang_timeout_ms")
+        if hang_timeout:
+            heartbeat = _requests.heartbeat(None, None, None).notification()
+            self.core.beats(hang_timeout / 1000 / BEATS_PER_TIMEOUT, heartbeat)
         self.environment.take(reply.get("environment"))
         self.info = start_info(reply)
 

@@ -219,7 +219,12 @@ class Agent(AgentEngines):
     def heartbeat(
         self, status: str | None = None, *, done: int | None = None, total: int | None = None
     ) -> None:
-        """Says that it is alive, and how far it has come. Doesn't wait."""
+        """Says that it is alive, and how far it has come. Doesn't wait.
+
+        Under `--hang-timeout` that is said by itself only while the program
+        waits in a call of this one (`sleep`, `events`, a review), or looks at
+        `state` or `stopping`. A long computation in between has to say it.
+        """
         self._tell(_requests.heartbeat(status, done, total))
 
     def log(self, message: str, *, level: str = "info", **fields: Any) -> None:

@@ -100,6 +100,7 @@ class Runtime(RuntimeEngines):
                     self.agent_id, self._checkpoint_every, self._schema, self._events
                 )
                 link.welcome(*await driver.handshake(hello))
+            driver.beat()
             if link.core.transport.supervised:  # else SIGTERM is none of our business
                 link.terminator = Terminator(self._terminated)
                 link.terminator.install()
@@ -274,7 +275,11 @@ class Runtime(RuntimeEngines):
     def heartbeat(
         self, status: str | None = None, *, done: int | None = None, total: int | None = None
     ) -> None:
-        """Says that it is alive, and how far it has come. Doesn't wait."""
+        """Says that it is alive, and how far it has come. Doesn't wait.
+
+        Under `--hang-timeout` the loop says so by itself, as long as it goes
+        round: what blocks it for long belongs into a thread.
+        """
         self._link.core.notify(_requests.heartbeat(status, done, total))
 
     def log(self, message: str, *, level: str = "info", **fields: Any) -> None:

@@ -15,6 +15,8 @@ pub struct TextPipe {
     receiver: Receiver,
     ring: SharedRing,
     sink: Sink,
+    /// The sink had no room for it since this was asked last.
+    held_up: bool,
 }
 
 impl TextPipe {
@@ -23,7 +25,7 @@ impl TextPipe {
     /// # Errors
     /// It is no pipe, or the loop takes no more descriptors.
     pub fn new(pipe: OwnedFd, ring: SharedRing, sink: Sink) -> io::Result<Self> {
-        Ok(Self { receiver: Receiver::from_owned_fd(pipe)?, ring, sink })
+        Ok(Self { receiver: Receiver::from_owned_fd(pipe)?, ring, sink, held_up: false })
     }
 
     /// Waits until there is text and the sink has room for it, then passes it
@@ -36,6 +38,7 @@ impl TextPipe {
     /// Reading failed; nothing more will come.
     pub async fn read_some(&mut self) -> io::Result<usize> {
         loop {
+            self.held_up |= !self.sink.has_room();
             self.sink.room().await;
             self.receiver.readable().await?;
             if !self.sink.has_room() {
@@ -67,6 +70,12 @@ impl TextPipe {
             self.sink.recycle(buffer);
             return result;
         }
+    }
+
+    /// Whether text had to wait, since this was asked last, for somebody to
+    /// take adrt's own; or has to now.
+    pub fn take_held_up(&mut self) -> bool {
+        std::mem::take(&mut self.held_up) || !self.sink.has_room()
     }
 
     /// Passes on what was still in the pipe when the agent had died. The

@@ -54,6 +54,17 @@ pub struct Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotOurs;
 
+/// Why a terminal stops a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// Ctrl-Z: SIGTSTP.
+    Suspended,
+    /// It read it from the background: SIGTTIN.
+    Reads,
+    /// It wrote to it from there, or changed it: SIGTTOU.
+    Writes,
+}
+
 /// Which children were spawned, and what tells theirs from others; shared by
 /// who spawns and who reaps.
 #[derive(Debug, Clone, Default)]
@@ -194,25 +205,51 @@ impl Reaper {
     /// [`NotOurs`]: the number may belong to somebody else by now. Nothing
     /// was sent.
     pub fn kill_group(&self, pid: i32, signal: GroupSignal) -> Result<(), NotOurs> {
+        self.send(
+            pid,
+            match signal {
+                // A stopped process acts on nothing but SIGKILL until it goes on.
+                GroupSignal::Terminate => &[Signal::SIGTERM, Signal::SIGCONT],
+                GroupSignal::Abort => &[Signal::SIGABRT, Signal::SIGCONT],
+                GroupSignal::Kill => &[Signal::SIGKILL],
+            },
+        )
+    }
+
+    /// Stops the group of a leader, or lets it go on: job control.
+    ///
+    /// # Errors
+    /// As [`Reaper::kill_group`].
+    pub fn halt_group(&self, pid: i32, halt: bool) -> Result<(), NotOurs> {
+        self.send(pid, &[if halt { Signal::SIGSTOP } else { Signal::SIGCONT }])
+    }
+
+    fn send(&self, pid: i32, signals: &[Signal]) -> Result<(), NotOurs> {
         let spawned = self.roster.lock();
         if !spawned.leaders.contains(&pid) && !spawned.helpers.contains(&pid) {
             return Err(NotOurs);
         }
         drop(spawned);
-        let (first, second) = match signal {
-            // A stopped process acts on nothing but SIGKILL until it goes on.
-            GroupSignal::Terminate => (Signal::SIGTERM, Some(Signal::SIGCONT)),
-            GroupSignal::Abort => (Signal::SIGABRT, Some(Signal::SIGCONT)),
-            GroupSignal::Kill => (Signal::SIGKILL, None),
-        };
         // The leader, alive or not, keeps the group's number ours. A member
         // under another user may refuse; there is nobody to tell.
-        let group = Pid::from_raw(pid);
-        let _refused = killpg(group, first);
-        if let Some(second) = second {
-            let _refused = killpg(group, second);
+        for signal in signals {
+            let _refused = killpg(Pid::from_raw(pid), *signal);
         }
         Ok(())
+    }
+
+    /// The terminal has stopped a leader since this was asked last: by Ctrl-Z,
+    /// or since it wanted to read or write while it was in the background.
+    pub fn halted_by_terminal(&self, pid: i32) -> Option<Halt> {
+        if !self.roster.lock().leaders.contains(&pid) {
+            return None;
+        }
+        match stopped(pid)? {
+            libc::SIGTSTP => Some(Halt::Suspended),
+            libc::SIGTTIN => Some(Halt::Reads),
+            libc::SIGTTOU => Some(Halt::Writes),
+            _ => None,
+        }
     }
 
     /// Kills all that adrt has adopted, with its descendants; spares the
@@ -286,6 +323,21 @@ pub(super) fn collect(pid: i32) {
     let _gone_already = wait(libc::P_PID, id, libc::WNOHANG);
 }
 
+/// The signal that has stopped this child, if it is news.
+fn stopped(pid: i32) -> Option<i32> {
+    let id = libc::id_t::try_from(pid).ok()?;
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WSTOPPED | libc::WNOHANG;
+    // SAFETY: `info` is room for a siginfo_t; zeroed is a valid one.
+    let result = unsafe { libc::waitid(libc::P_PID, id, info.as_mut_ptr(), flags) };
+    // SAFETY: as in `wait`.
+    let (of, status) = unsafe {
+        let info = info.assume_init();
+        (info.si_pid(), info.si_status())
+    };
+    (result == 0 && of == pid).then_some(status)
+}
+
 /// waitid(2) for ended children, with the exit decoded. `None`: there are
 /// children, but none of them has ended.
 fn wait(kind: libc::idtype_t, id: libc::id_t, flags: i32) -> Result<Option<(i32, Exit)>, Errno> {
@@ -322,7 +374,14 @@ mod tests {
     fn an_unknown_child_is_looked_at_again_after_the_spawn() {
         let reaper = Reaper::new();
         let raised = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(libc::SIGCHLD, Arc::clone(&raised)).unwrap();
+        let raise = Arc::clone(&raised);
+        // SAFETY: the action sets an atomic.
+        unsafe {
+            signal_hook_registry::register(libc::SIGCHLD, move || {
+                raise.store(true, Ordering::Release);
+            })
+        }
+        .unwrap();
         let spawned = reaper.roster().while_spawning(Kind::Leader, || {
             assert!(matches!(reaper.who(77), Who::NotYetKnown));
             Ok::<_, ()>(ProcessIdentity { pid: 77, ..ProcessIdentity::default() })

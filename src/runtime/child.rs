@@ -6,7 +6,7 @@
 //! sent to it is queued in chunks and written when its pipe has room; the
 //! machine knows how much is queued and bounds it.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 
 use nix::errno::Errno;
@@ -14,6 +14,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::relay::Client;
 use super::stdin_queue::StdinQueue;
+use crate::clock::Mono;
 use crate::output::{Log, SharedRing, Sink, Stream, TextPipe};
 use crate::process::pipes;
 use crate::process::spawn::Child as Spawned;
@@ -54,6 +55,12 @@ pub struct Child {
     pub pid: Option<i32>,
     /// It was given the terminal.
     pub has_terminal: bool,
+    /// Its stdin is adrt's, and a terminal: it may be given it.
+    pub shares_terminal: bool,
+    /// When it last wrote text.
+    pub wrote: Option<Mono>,
+    /// Until when it could write none.
+    pub held_up: Option<Mono>,
     /// Its stdout, until it closes it.
     pub wire: Option<Receiver>,
     /// Cuts the wire into lines; away while its lines are being handled.
@@ -95,6 +102,9 @@ impl Child {
             incarnation,
             pid: Some(spawned.process.pid),
             has_terminal: spawned.has_terminal,
+            shares_terminal: spawned.stdin.is_none() && io::stdin().is_terminal(),
+            wrote: None,
+            held_up: None,
             wire: Some(Receiver::from_owned_fd(spawned.stdout)?),
             framer: Framer::new(max_frame),
             wire_open: false,
@@ -122,6 +132,9 @@ impl Child {
             incarnation,
             pid: None,
             has_terminal: false,
+            shares_terminal: false,
+            wrote: None,
+            held_up: None,
             wire: Some(Receiver::from_owned_fd(client.from)?),
             framer: Framer::new(max_frame),
             wire_open: false,
@@ -133,6 +146,17 @@ impl Child {
             ring: SharedRing::new().logged(log, Stream::Stdout, incarnation),
             stdin: StdinQueue::new(Some(client.to))?,
         })
+    }
+
+    /// Whether adrt's own output has room for its text, and had since this was
+    /// asked last.
+    pub fn note_held_up(&mut self, now: Mono) {
+        let pipes = [self.stderr.as_mut(), self.text.as_mut()].into_iter().flatten();
+        // Each has to be asked, or it would tell of an old time later.
+        let held_up = pipes.map(TextPipe::take_held_up).fold(false, |any, held| any | held);
+        if held_up {
+            self.held_up = Some(now);
+        }
     }
 
     /// Whether an attached client has closed its side, all it wrote has been

@@ -268,6 +268,7 @@ impl Driver {
             self.report_eof();
             self.finish_draining();
             self.note_phase();
+            self.tell_of_output();
             if let Some(verdict) = self.verdict.take() {
                 return verdict;
             }
@@ -356,7 +357,7 @@ impl Driver {
             Event::WireReadable => self.read_wire(),
             Event::Stderr { open: false } => self.with_child(|child| child.stderr = None),
             Event::Text { open: false } => self.with_child(|child| child.text = None),
-            Event::Stderr { open: true } | Event::Text { open: true } => {}
+            Event::Stderr { open: true } | Event::Text { open: true } => self.text_came(),
             // The loop's next turn does what was waited for.
             Event::StdinWritable | Event::SinkHasRoom => {}
             Event::Timeout => self.handle(Input::Tick),

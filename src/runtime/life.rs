@@ -1,14 +1,17 @@
 //! Processes that begin and end, and the signals that tell of it.
 
+use nix::libc;
+
 use super::alerts::{self, Alerts};
 use super::child::{Child, End};
 use super::driver::{Agent, Begun, Driver};
 use super::sources;
 use crate::clock;
 use crate::output::Stream;
-use crate::process::reap::Ended;
+use crate::process::reap::{Ended, Halt};
 use crate::process::terminal;
-use crate::signals::Signal;
+use crate::signals::{Received, Sender, Signal};
+use crate::supervisor::exit::SHELL_SIGNAL_BASE;
 use crate::supervisor::io::{
     Exit, GroupSignal, Incarnation, Input, Level, Outcome, ProcessIdentity, Request, SpawnFailure,
 };
@@ -18,23 +21,29 @@ impl Driver {
         // Down to the end, or the loop would not be woken again; what is left
         // to be told is in the counters behind the pipe.
         while matches!(self.wake.try_read(&mut [0; 64]), Ok(1..)) {}
-        let signals: Vec<Signal> = self.signals.pending().collect();
-        for signal in signals {
-            match signal {
-                Signal::Terminate | Signal::Interrupt | Signal::Quit => {
-                    self.handle(Input::Signal(Request::Stop));
+        for received in self.signals.pending() {
+            match received.signal {
+                Signal::Terminate | Signal::Interrupt => self.asked(Request::Stop, received),
+                Signal::Quit => self.asked(Request::Quit, received),
+                Signal::HangUp if self.terminal_went_away(received.sender) => {
+                    self.asked(Request::HangUp, received);
                 }
-                Signal::HangUp if self.had_terminal => self.handle(Input::Signal(Request::Stop)),
-                Signal::HangUp => self.handle(Input::Signal(Request::Reload)),
-                Signal::User1 => self.handle(Input::Signal(Request::Checkpoint)),
+                Signal::HangUp => self.asked(Request::Reload, received),
+                Signal::User1 => self.asked(Request::Checkpoint, received),
+                Signal::Suspend => self.stand_still(Halt::Suspended, false),
                 Signal::Child => {
                     for ended in self.reaper.reap() {
                         self.ended(ended);
                     }
                     self.helpers_ended();
+                    self.look_for_halt();
                 }
             }
         }
+    }
+
+    pub(super) fn asked(&mut self, request: Request, received: Received) {
+        self.handle(Input::Signal { request, who: &received.to_string() });
     }
 
     pub(super) fn spawn(&mut self, incarnation: Incarnation) {
@@ -102,6 +111,8 @@ impl Driver {
                     let ended = self.early_ends.swap_remove(place);
                     self.ended(ended);
                 }
+                // It may have wanted the terminal before this was known of it.
+                self.look_for_halt();
             }
         }
     }
@@ -134,9 +145,8 @@ impl Driver {
         let incarnation = child.incarnation;
         if child.has_terminal {
             terminal::give_back_terminal();
-            // Ctrl-C reached the agent's group alone; it was meant for the run.
-            if matches!(ended.exit, Exit::Signal { signal: nix::libc::SIGINT, .. }) {
-                self.handle(Input::Signal(Request::Stop));
+            if let Some(signal) = meant_for_the_run(ended.exit) {
+                self.asked(Request::HangUp, Received { signal, sender: Sender::Kernel });
             }
         }
         let oom = self.memory.end();
@@ -186,7 +196,14 @@ impl Driver {
             tokio::select! {
                 _ = self.wake.readable() => {
                     while matches!(self.wake.try_read(&mut [0; 64]), Ok(1..)) {}
-                    let asked = self.signals.pending().any(|signal| signal != Signal::Child);
+                    let received = self.signals.pending();
+                    let asked = received.iter().any(|received| match received.signal {
+                        Signal::Terminate
+                        | Signal::Interrupt
+                        | Signal::Quit
+                        | Signal::HangUp => true,
+                        Signal::User1 | Signal::Suspend | Signal::Child => false,
+                    });
                     self.reaper.reap();
                     self.helpers_ended();
                     if !asked { continue; }
@@ -204,6 +221,17 @@ impl Driver {
             let complaint = self.alerts.give_up(&self.reaper);
             return self.complain(complaint);
         }
+    }
+}
+
+/// The key that was pressed, or the terminal that went away, as it reached an
+/// agent's group alone. Shells, and what follows their custom, say it by a code.
+fn meant_for_the_run(exit: Exit) -> Option<Signal> {
+    match exit.shell_code() - SHELL_SIGNAL_BASE {
+        libc::SIGINT => Some(Signal::Interrupt),
+        libc::SIGQUIT => Some(Signal::Quit),
+        libc::SIGHUP => Some(Signal::HangUp),
+        _ => None,
     }
 }
 

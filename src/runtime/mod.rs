@@ -8,7 +8,7 @@
 //! - [`run`]: one `adrt run`, from the lock to the exit code; [`attach`]: one
 //!   `adrt attach`, in the same loop; `relay`: the wire on adrt's own stdin and stdout.
 //! - `driver`: the loop; `effects`: what it does for the machine; `life`: processes
-//!   that begin and end; `wire`: their pipes.
+//!   that begin and end, and signals; `job`: job control; `wire`: their pipes.
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
 //! - `control`: the Unix socket for operators.
 //! - `environment`: what the agent finds in its environment.
@@ -30,6 +30,7 @@ mod driver;
 mod effects;
 mod environment;
 pub mod foreground;
+mod job;
 mod life;
 mod manager;
 pub mod metrics;

@@ -14,7 +14,36 @@ impl Driver {
     /// Text that came over the wire.
     pub(super) fn pass_on(&mut self, text: &[u8]) {
         self.put_out(text);
-        self.with_child(|child| child.ring.push(text));
+        let now = clock::mono();
+        self.with_child(|child| {
+            child.ring.push(text);
+            child.wrote = Some(now);
+        });
+    }
+
+    /// A text pipe was read.
+    pub(super) fn text_came(&mut self) {
+        let now = clock::mono();
+        self.with_child(|child| {
+            child.wrote = Some(now);
+            child.note_held_up(now);
+        });
+    }
+
+    /// Before an agent is taken for hung, the machine asks for its text.
+    pub(super) fn tell_of_output(&mut self) {
+        if !self.machine.doubts_life() {
+            return;
+        }
+        let now = clock::mono();
+        let wire_waits = self.text_must_wait();
+        let Some(child) = &mut self.child else { return };
+        child.note_held_up(now);
+        if wire_waits {
+            child.held_up = Some(now);
+        }
+        let Child { incarnation, wrote, held_up, .. } = *child;
+        self.handle(Input::Output { incarnation, wrote, held_up });
     }
 
     pub(super) fn put_out(&self, text: &[u8]) {

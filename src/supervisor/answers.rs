@@ -1,11 +1,11 @@
 //! Applying what waits, and answering what is done.
 
 use super::apply::{self, Applied, Context};
-use super::book::Doc;
+use super::book::{Book, Doc};
 use super::counters::Tally;
 use super::draft::{Known, patches};
 use super::greeting;
-use super::io::{Answer, CheckpointInfo, Effect};
+use super::io::{Answer, CheckpointInfo, CheckpointReason, Effect, Level};
 use super::keys;
 use super::machine::{Machine, Phase};
 use super::outbox::Text;
@@ -168,6 +168,8 @@ impl Machine {
                 max_frame: self.setup.max_frame,
                 max_state: self.setup.max_state,
                 max_inflight: self.setup.max_inflight,
+                hang_timeout: self.hang_timeout(),
+                event_timeout: self.setup.events.timeout,
             },
         )
     }
@@ -362,6 +364,33 @@ impl Machine {
             let free = answers.iter().any(|a| matches!(a, Answer::Reserve(true)));
             self.probed(free);
         }
+        if let Work::Own(Own::Checkpoint(CheckpointReason::Request)) = flight.work {
+            self.tell_of_checkpoint(answers);
+        }
+    }
+
+    /// Who asked by a signal has no other answer than the log.
+    fn tell_of_checkpoint(&mut self, answers: &[Answer]) {
+        let taken = answers.iter().find_map(|answer| match answer {
+            Answer::Checkpoint(info) => Some(info),
+            Answer::Recalled(_)
+            | Answer::Loaded(_)
+            | Answer::Checkpoints(_)
+            | Answer::Removed { .. }
+            | Answer::Reserve(_)
+            | Answer::Work(_) => None,
+        });
+        let last = self.book.as_ref().and_then(Book::last_checkpoint);
+        let told = match (taken, last) {
+            (Some(info), _) => {
+                format!("checkpoint {} holds version {} now", info.id, info.version)
+            }
+            (None, Some(last)) => {
+                format!("nothing has changed since checkpoint {}: none was taken", last.id)
+            }
+            (None, None) => "there is nothing to take a checkpoint of yet".into(),
+        };
+        self.log(Level::Info, told);
     }
 }
 

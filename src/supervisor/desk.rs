@@ -16,7 +16,6 @@ use super::apply::Applied;
 use super::book::Book;
 use super::draft::{Delivery, Draft, EVENTS_FULL_PERCENT, Follow, Known};
 use super::io::{Effect, Level, Posted, Seq, SourceBatch};
-use super::leaving::Why;
 use super::machine::{Machine, Phase};
 use super::outbox::Text;
 use super::queue::{Body, Origin, Own, Work};
@@ -166,6 +165,11 @@ impl Machine {
         self.desk.waiters.push((origin, until));
     }
 
+    /// Whether anybody waits for an event.
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.desk.waiters.is_empty()
+    }
+
     /// Nobody waits on that connection any more.
     pub(super) fn forget_waiters(&mut self, gone: impl Fn(&Origin) -> bool) {
         self.desk.waiters.retain(|(origin, _)| !gone(origin));
@@ -231,11 +235,7 @@ impl Machine {
         if let Some(seq) = over {
             live.leases.clear();
             let timeout = span(self.setup.events.timeout.unwrap_or_default());
-            self.log(
-                Level::Warning,
-                format!("event {seq} was held for {timeout} (--event-timeout): the agent hangs"),
-            );
-            self.begin_leaving(Why::Hang);
+            self.hangs(format!("it held event {seq} for {timeout}"), "--event-timeout");
         }
     }
 

@@ -107,7 +107,7 @@ pub const EXIT_NOT_FOUND: i32 = 127;
 const SIGKILL: i32 = 9;
 
 /// What a shell adds to a signal's number to make an exit code of it.
-const SHELL_SIGNAL_BASE: i32 = 128;
+pub const SHELL_SIGNAL_BASE: i32 = 128;
 
 /// The names of signals by number, from 1, as Linux numbers them on every
 /// architecture that Rust's standard library is built for but MIPS and SPARC.

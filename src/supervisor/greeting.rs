@@ -27,6 +27,8 @@ pub(super) struct Facts<'a> {
     pub max_frame: usize,
     pub max_state: usize,
     pub max_inflight: usize,
+    pub hang_timeout: Option<Duration>,
+    pub event_timeout: Option<Duration>,
 }
 
 /// The result; the state's text is written when it is sent.
@@ -42,12 +44,15 @@ pub(super) fn text(initialize: &Initialize, facts: &Facts<'_>) -> Text {
     );
     let tail = format!(
         "}},\"checkpoint\":{checkpoint},\"pending\":{},\"environment\":{},\
-         \"limits\":{{\"max_frame\":{},\"max_state\":{},\"max_inflight\":{}}}}}",
+         \"limits\":{{\"max_frame\":{},\"max_state\":{},\"max_inflight\":{},\
+         \"hang_timeout_ms\":{},\"event_timeout_ms\":{}}}}}",
         pending(facts.agenda),
         facts.environment,
         facts.max_frame,
         facts.max_state,
         facts.max_inflight,
+        millis(facts.hang_timeout),
+        millis(facts.event_timeout),
     );
     match initialize.state {
         StateWanted::Omit => Text::Plain(head + &tail),
@@ -55,6 +60,11 @@ pub(super) fn text(initialize: &Initialize, facts: &Facts<'_>) -> Text {
             Text::WithState { head: head + ",\"value\":", node: facts.doc.root.clone(), tail }
         }
     }
+}
+
+/// null where there is none.
+fn millis(span: Option<Duration>) -> String {
+    span.map_or_else(|| "null".into(), |span| span.as_millis().to_string())
 }
 
 /// Open steps that are named: an agent has few, and one that has many knows.

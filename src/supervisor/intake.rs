@@ -28,7 +28,11 @@ impl Machine {
             self.out.push(Effect::PassLine);
             return;
         };
-        match envelope::classify(line, live.mode()) {
+        let found = envelope::classify(line, live.mode());
+        if !matches!(found, Line::Text) || live.wire == Wire::Closed {
+            self.sign_of_life();
+        }
+        match found {
             Line::Text => self.out.push(Effect::PassLine),
             Line::Frame(frame) => self.frame(incarnation, &frame, line.len()),
             Line::Invalid { id, reason, duplicate } => {
@@ -72,6 +76,7 @@ impl Machine {
         {
             return;
         }
+        self.sign_of_life();
         let limit = self.setup.max_frame;
         let error = WireError::new(
             Kind::ParseError,
@@ -201,7 +206,11 @@ impl Machine {
             }
         };
         let origin = Origin::Operator { conn, id: Some(id_text(frame.id).into()) };
-        match message::decode(&frame.method, frame.params, Caller::Operator) {
+        let request = message::decode(&frame.method, frame.params, Caller::Operator);
+        if let Ok(request) = &request {
+            self.sign_by_request(request);
+        }
+        match request {
             Ok(Request::Stop) => {
                 self.answer_operator(origin);
                 self.stop(&format!("adrt stop (uid {uid})"));
@@ -262,6 +271,7 @@ impl Machine {
     pub(super) fn sent(&mut self, incarnation: Incarnation, bytes: usize) {
         if let Some(live) = self.live.as_mut().filter(|live| live.incarnation == incarnation) {
             live.outbox.sent(bytes);
+            self.sign_of_life();
             self.still_reads();
         }
     }

@@ -11,7 +11,9 @@
 //!   [`Unit`], and the telling waits for that unit's [`Receipt`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::clock::Mono;
 use crate::engines::decision::Policy;
 
 pub use super::alerts::{Alert, AlertKind};
@@ -149,8 +151,28 @@ pub enum Input<'a> {
     PolicyRefused(String),
     /// A look at the machine's sensors.
     Sample(Sample),
+    /// What is known of the agent's text, when [`super::machine::Machine::doubts_life`]
+    /// asks for it.
+    Output {
+        /// Whose.
+        incarnation: Incarnation,
+        /// When it last wrote any, on whatever way.
+        wrote: Option<Mono>,
+        /// Until when it could write none, since nobody took adrt's.
+        held_up: Option<Mono>,
+    },
     /// Somebody asked adrt itself for something by a signal.
-    Signal(Request),
+    Signal {
+        /// For what.
+        request: Request,
+        /// Which signal, and from whom: "SIGTERM from pid 12 (bash, uid 0)".
+        who: &'a str,
+    },
+    /// adrt and the agent's group were stopped by job control, and go on.
+    StoodStill {
+        /// For how long.
+        span: Duration,
+    },
     /// A deadline has passed: the earliest of [`super::machine::Machine::next_timeout`].
     Tick,
 }
@@ -186,8 +208,13 @@ pub enum Posted {
 /// What a signal to adrt means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// SIGTERM, SIGINT, or SIGHUP of a terminal that went away.
+    /// SIGTERM, SIGINT.
     Stop,
+    /// SIGHUP of a terminal that went away: a stop. The kernel and the shell
+    /// both send one, so that a further one is no second request.
+    HangUp,
+    /// SIGQUIT: at once, with a trace of where the agent was.
+    Quit,
     /// SIGUSR1.
     Checkpoint,
     /// SIGHUP.

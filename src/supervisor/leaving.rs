@@ -4,7 +4,8 @@
 //! `shutdown` at 0 and goes on being answered; at T/2 its stdin closes and
 //! SIGTERM, then SIGCONT, go to its group; at T SIGKILL. One that doesn't
 //! speak, or has closed its stdin, gets SIGTERM at 0. A second request kills
-//! at once.
+//! at once. One that hangs, or whose run is to end with a trace (SIGQUIT),
+//! gets SIGABRT at 0, and SIGKILL a little later.
 //!
 //! An attached client goes the same way, but nobody signals it: at T/2 only
 //! the wire to it closes, and instead of SIGKILL adrt lets go of it.
@@ -41,6 +42,8 @@ pub(super) struct Stopping {
     pub who: String,
     /// Twice, or there is no state to leave in order.
     pub at_once: bool,
+    /// Where the agent was is to be seen: SIGABRT instead of words.
+    pub trace: bool,
 }
 
 impl Why {
@@ -90,8 +93,18 @@ impl Leaving {
 impl Machine {
     /// Somebody asked for the end of the run.
     pub(super) fn stop(&mut self, who: &str) {
+        self.end_run(who, false);
+    }
+
+    /// Somebody asked for it at once, and to see where the agent was.
+    pub(super) fn quit(&mut self, who: &str) {
+        self.end_run(who, true);
+    }
+
+    fn end_run(&mut self, who: &str, trace: bool) {
         let at_once = self.stopping.is_some();
-        self.stopping = Some(Stopping { who: who.to_owned(), at_once });
+        // Who asks twice has seen enough.
+        self.stopping = Some(Stopping { who: who.to_owned(), at_once, trace: trace && !at_once });
         match &self.phase {
             Phase::Waiting(_) => {
                 self.log(Level::Info, "stopped while waiting to start the agent again");
@@ -100,7 +113,7 @@ impl Machine {
             Phase::Running if at_once => {
                 let then =
                     if self.setup.attached { attached::LETTING_GO } else { "killing the agent" };
-                self.log(Level::Warning, format!("asked a second time to stop: {then}"));
+                self.log(Level::Warning, format!("asked a second time to stop, by {who}: {then}"));
                 self.begin_leaving(Why::Stop);
                 self.kill();
             }
@@ -160,15 +173,23 @@ impl Machine {
             return;
         }
         let Some(live) = &mut self.live else { return };
+        let quits = why == Why::Stop && self.stopping.as_ref().is_some_and(|s| s.trace);
         if let Some(leaving) = &mut live.leaving {
             leaving.why = leaving.why.max(why);
-            return;
+            if !quits || leaving.stage == Stage::Killed {
+                return;
+            }
         }
-        if why == Why::Hang && !self.setup.attached {
-            // It does not listen; SIGABRT leaves a trace of where it was.
+        if (quits || why == Why::Hang) && !self.setup.attached {
+            // It does not listen, or is not to be listened to; SIGABRT leaves a
+            // trace of where it was.
             let kill_at = now + timeout.min(HANG_GRACE);
+            let why = live.leaving.as_ref().map_or(why, |leaving| leaving.why);
             live.leaving = Some(Leaving { why, stage: Stage::Terminated, kill_at });
             self.signal_group(GroupSignal::Abort);
+            return;
+        }
+        if live.leaving.is_some() {
             return;
         }
         let speaks = live.wire != Wire::Closed && live.outbox.is_open();

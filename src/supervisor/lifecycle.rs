@@ -18,6 +18,7 @@ use super::io::{
 use super::leaving::{Stopping, Why};
 use super::machine::{Delay, Live, Machine, Phase, Readiness, Wire};
 use super::outbox::Outbox;
+use super::pulse::Pulse;
 use super::queue::{Origin, Own, Work};
 use super::restart::{CRASH_LOOP, Ended, Next};
 use super::setup::OnCrashLoop;
@@ -91,6 +92,8 @@ impl Machine {
             subscription: None,
             subscribed: None,
             leases: BTreeMap::new(),
+            pulse: Pulse::begun(self.now.mono),
+            hung: None,
             checkpoint_every: None,
         });
         self.set_phase(Phase::Running);
@@ -157,8 +160,10 @@ impl Machine {
         let class = classify(exit, oom.is_some(), why, live.finished);
         // How an attached client ends, wait does not tell.
         let attached = self.setup.attached;
-        let summary =
-            if attached { attached::summary(&live, class) } else { summary(exit, class, oom) };
+        let summary = match attached {
+            true => attached::summary(&live, class),
+            false => summary(exit, class, oom, live.hung.as_deref()),
+        };
         if let Some(oom) = oom.filter(|_| class != ExitClass::OutOfMemory) {
             self.tell_lost_to_memory(oom);
         }
@@ -486,14 +491,17 @@ fn classify(exit: Exit, oom: bool, why: Option<Why>, finished: bool) -> ExitClas
     }
 }
 
-fn summary(exit: Exit, class: ExitClass, oom: Option<Oom>) -> String {
+fn summary(exit: Exit, class: ExitClass, oom: Option<Oom>, hung: Option<&str>) -> String {
     let how = exit.to_string();
     match class {
         ExitClass::OutOfMemory => {
             let limit = oom.map(|oom| oom.to_string()).unwrap_or_default();
             format!("{how}: out of memory{limit}")
         }
-        ExitClass::Hang => format!("{how}: it hung"),
+        ExitClass::Hang => match hung {
+            Some(why) => format!("{how}: it hung ({why})"),
+            None => format!("{how}: it hung"),
+        },
         ExitClass::Finished => "finished".into(),
         ExitClass::Done
         | ExitClass::Failed

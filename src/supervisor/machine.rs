@@ -45,6 +45,7 @@ use super::io::{
 use super::leaving::{Leaving, Stopping};
 use super::lifecycle::Settled;
 use super::outbox::Outbox;
+use super::pulse::Pulse;
 use super::queue::{Flight, Origin, Own, Queue, Work};
 use super::reload::Reloads;
 use super::restart::Restarts;
@@ -120,6 +121,10 @@ pub(super) struct Live {
     pub subscribed: Option<Subscription>,
     /// Until when it may hold an event, under `--event-timeout`.
     pub leases: BTreeMap<Seq, Mono>,
+    /// Its last sign of life, for `--hang-timeout`.
+    pub pulse: Pulse,
+    /// How it hung, if it did.
+    pub hung: Option<String>,
     /// A checkpoint after so many acked events, if `run` was not told otherwise.
     pub checkpoint_every: Option<u64>,
 }
@@ -266,6 +271,10 @@ impl Machine {
         let before = self.now;
         self.enter(now, effects);
         self.note_clock(before);
+        if let Input::StoodStill { span } = input {
+            self.stood_still(span);
+        }
+        self.excuse_silence();
         match input {
             Input::Restored(restored) => self.restored(*restored),
             Input::RestoreFailed(failure) => self.restore_failed(&failure),
@@ -290,8 +299,11 @@ impl Machine {
             Input::Policy(policy) => self.judge_by(policy),
             Input::PolicyRefused(trouble) => self.policy_refused(trouble),
             Input::Sample(sample) => self.sampled(&sample),
-            Input::Signal(request) => self.signalled(request),
-            Input::Tick => {}
+            Input::Output { incarnation, wrote, held_up } => {
+                self.output(incarnation, wrote, held_up);
+            }
+            Input::Signal { request, who } => self.signalled(request, who),
+            Input::StoodStill { .. } | Input::Tick => {}
         }
         self.advance();
         self.leave(effects);
@@ -315,8 +327,9 @@ impl Machine {
         let checkpoint = self.book.as_ref().filter(|_| self.may_take_checkpoint());
         let checkpoint = checkpoint.and_then(Book::checkpoint_deadline);
         let own =
-            [self.progress_at(), self.desk_timeout(), self.eof_deadline(), self.alert_deadline()];
-        [phase, ready, probe, checkpoint].into_iter().chain(own).flatten().min()
+            [self.progress_at(), self.desk_timeout(), self.eof_deadline(), self.pulse_deadline()];
+        let alert = self.alert_deadline();
+        [phase, ready, probe, checkpoint, alert].into_iter().chain(own).flatten().min()
     }
 
     /// Whether a line of the agent's wire may be handed in. While not, its
@@ -329,10 +342,15 @@ impl Machine {
         if matches!(self.phase, Phase::Draining { .. }) {
             return true;
         }
+        self.takes_lines() && self.live.as_ref().is_none_or(|live| live.outbox.has_room())
+    }
+
+    /// The same, as far as it depends on adrt and its disk and not on whether
+    /// the agent reads.
+    pub(super) fn takes_lines(&self) -> bool {
         self.queue.is_applied()
             && self.queue.in_flight() < self.setup.max_inflight
             && self.queue.bytes() < INFLIGHT_BYTES_MAX
-            && self.live.as_ref().is_none_or(|live| live.outbox.has_room())
     }
 
     /// Whether the run has ended.
@@ -384,6 +402,7 @@ impl Machine {
             self.probe();
         }
         self.note_progress();
+        self.check_pulse();
         self.press_on_leaving();
     }
 
@@ -476,13 +495,20 @@ impl Machine {
         Limits { max_state: self.setup.max_state }
     }
 
-    fn signalled(&mut self, request: SignalRequest) {
+    fn signalled(&mut self, request: SignalRequest, who: &str) {
         match request {
-            SignalRequest::Stop => self.stop("a signal"),
+            SignalRequest::Stop => self.stop(who),
+            SignalRequest::HangUp if self.stopping.is_some() => {}
+            SignalRequest::HangUp => self.stop(who),
+            SignalRequest::Quit => self.quit(who),
             SignalRequest::Checkpoint => {
+                self.log(Level::Info, format!("taking a checkpoint: {who} asked for it"));
                 self.write_own(Own::Checkpoint(CheckpointReason::Request));
             }
-            SignalRequest::Reload => self.reload(),
+            SignalRequest::Reload => {
+                self.log(Level::Info, format!("reloading: {who} asked for it"));
+                self.reload();
+            }
         }
     }
 

@@ -11,8 +11,8 @@
 //! - [`machine`]: the phases of a run, and the dispatch; [`setup`]: what it is told before.
 //! - [`lifecycle`]: from spawn to the end of an incarnation and what follows;
 //!   [`cause`]: why it starts; [`closing`]: the end of the run.
-//! - [`leaving`]: how a live agent is made to end; [`attached`]: one that adrt
-//!   did not start.
+//! - [`pulse`]: whether a live agent still gives a sign of life; [`leaving`]: how
+//!   it is made to end; [`attached`]: one that adrt did not start.
 //! - [`age`]: adrt's own count of time.
 //! - [`restart`]: whether and when to start again.
 //! - [`intake`]: lines from the agent and the operator, into the queue.
@@ -58,6 +58,7 @@ mod leaving;
 mod lifecycle;
 mod lookups;
 mod outbox;
+mod pulse;
 mod queue;
 mod records;
 mod reload;

@@ -59,6 +59,13 @@ pub enum Origin {
     Own,
 }
 
+impl Origin {
+    /// Whether it is an agent that waits for the answer.
+    fn is_agent_waiting(&self) -> bool {
+        matches!(self, Self::Agent { id: Some(_), .. })
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Clone)]
 pub enum Work {
@@ -250,6 +257,8 @@ pub struct Queue {
     flight: VecDeque<Flight>,
     /// Sum of the sizes in both.
     bytes: usize,
+    /// Entries in both that an agent waits for.
+    owed: usize,
 }
 
 impl Queue {
@@ -261,12 +270,14 @@ impl Queue {
     /// Joins the end of the line with what came in a line of so many bytes.
     pub fn push_sized(&mut self, origin: Origin, work: Work, size: usize) {
         self.bytes += size;
+        self.owed += usize::from(origin.is_agent_waiting());
         self.waiting.push_back(Waiting { origin, work, second_try: false, size });
     }
 
     /// Goes to the head of what waits: it has had its turn before.
     pub fn push_front(&mut self, waiting: Waiting) {
         self.bytes += waiting.size;
+        self.owed += usize::from(waiting.origin.is_agent_waiting());
         self.waiting.push_front(waiting);
     }
 
@@ -284,12 +295,14 @@ impl Queue {
     pub fn pop_waiting(&mut self) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
         self.bytes -= waiting.size;
+        self.owed -= usize::from(waiting.origin.is_agent_waiting());
         Some(waiting)
     }
 
     /// It has been applied.
     pub fn push_flight(&mut self, flight: Flight) {
         self.bytes += flight.size;
+        self.owed += usize::from(flight.origin.is_agent_waiting());
         self.flight.push_back(flight);
     }
 
@@ -301,6 +314,7 @@ impl Queue {
         }
         let head = self.flight.pop_front()?;
         self.bytes -= head.size;
+        self.owed -= usize::from(head.origin.is_agent_waiting());
         Some(head)
     }
 
@@ -324,6 +338,7 @@ impl Queue {
     pub fn recall(&mut self) -> Vec<Flight> {
         let all: Vec<Flight> = self.flight.drain(..).collect();
         self.bytes -= all.iter().map(|flight| flight.size).sum::<usize>();
+        self.owed -= all.iter().filter(|flight| flight.origin.is_agent_waiting()).count();
         all
     }
 
@@ -345,6 +360,11 @@ impl Queue {
     /// Bytes of the agent's lines that are in here.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether an agent waits for an answer to anything in here.
+    pub fn owes_agent(&self) -> bool {
+        self.owed > 0
     }
 
     /// Whether an incarnation's requests are in here.

@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use super::io::{Committed, Effect, Level, StoreFailure, StoreFailureKind};
+use super::io::{CheckpointReason, Committed, Effect, Level, StoreFailure, StoreFailureKind};
 use super::leaving::{Stopping, Why};
 use super::machine::{Machine, Phase};
 use super::queue::{Body, Flight, Origin, Own, Waiting, Work};
@@ -141,6 +141,9 @@ impl Machine {
     }
 
     fn owe(&mut self, own: Own) {
+        if let Own::Checkpoint(CheckpointReason::Request) = own {
+            self.log(Level::Warning, "the checkpoint that was asked for was not taken");
+        }
         let keep = match own {
             Own::Begin(_)
             | Own::Ended(_)
@@ -238,7 +241,7 @@ impl Machine {
     pub(super) fn restore_failed(&mut self, failure: &StoreFailure) {
         self.log(Level::Error, format!("can't read the state: {}", failure.message));
         let who = "a store that can't be read".into();
-        self.stopping = Some(Stopping { who, at_once: true });
+        self.stopping = Some(Stopping { who, at_once: true, trace: false });
         self.store_dead = Some(failure.message.clone());
         match self.phase {
             Phase::Running => {

@@ -75,7 +75,7 @@ isolated! {
             let timeout = if born.len() + failed < CHILDREN { 0_u16 } else { 30_000 };
             let ready = poll(&mut fds, PollTimeout::from(timeout)).unwrap_or(1);
             assert!(ready > 0 || timeout == 0, "nobody said that a child had ended");
-            if timeout == 0 || signals.pending().any(|signal| signal == Signal::Child) {
+            if timeout == 0 || signals.pending().iter().any(|it| it.signal == Signal::Child) {
                 ended.extend(reaper.reap());
             }
             for result in told.try_iter() {

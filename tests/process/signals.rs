@@ -2,11 +2,12 @@
 
 use std::os::fd::AsFd;
 
-use adrt::signals::{Signal, Signals};
+use adrt::signals::{Received, Sender, Signal, Signals};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal as System, raise, signal};
 
 use crate::isolated;
+use crate::support::wait_for;
 
 fn readable(signals: &Signals) -> bool {
     let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -14,13 +15,19 @@ fn readable(signals: &Signals) -> bool {
 }
 
 fn told(signals: &mut Signals) -> Vec<Signal> {
-    signals.pending().collect()
+    signals.pending().into_iter().map(|received| received.signal).collect()
+}
+
+fn wait_for_one(signals: &mut Signals) -> Received {
+    wait_for("a signal", || {
+        signals.pending().into_iter().find(|received| received.signal != Signal::Child)
+    })
 }
 
 isolated! {
     fn each_kind_is_told_and_no_other() {
         // However the tests were started: `nohup`, or `&` in a script.
-        for kept in [System::SIGHUP, System::SIGINT, System::SIGQUIT] {
+        for kept in [System::SIGHUP, System::SIGINT, System::SIGQUIT, System::SIGTSTP] {
             // SAFETY: default actions run no code of ours.
             unsafe { signal(kept, SigHandler::SigDfl) }.unwrap();
         }
@@ -32,6 +39,7 @@ isolated! {
             (System::SIGQUIT, Signal::Quit),
             (System::SIGHUP, Signal::HangUp),
             (System::SIGUSR1, Signal::User1),
+            (System::SIGTSTP, Signal::Suspend),
             (System::SIGCHLD, Signal::Child),
         ] {
             raise(sent).unwrap();
@@ -72,6 +80,45 @@ isolated! {
         let mut signals = Signals::install().unwrap();
         raise(System::SIGHUP).unwrap();
         assert_eq!(told(&mut signals), []);
+    }
+
+    fn who_sent_it_is_told() {
+        let mut signals = Signals::install().unwrap();
+        let uid = nix::unistd::getuid().as_raw();
+        // From another process, and from a thread of this one.
+        let by_another = |signal: &str| {
+            let me = std::process::id().to_string();
+            let script = format!("echo $$; kill -{signal} {me}; read wait");
+            let mut shell = std::process::Command::new("/bin/sh");
+            shell.args(["-c", &script]).stdin(std::process::Stdio::piped());
+            #[expect(clippy::disallowed_methods, reason = "somebody must send it")]
+            shell.stdout(std::process::Stdio::piped()).spawn().unwrap()
+        };
+        let mut shell = by_another("TERM");
+        let pid = shell.id();
+        let first = wait_for_one(&mut signals);
+        let sender = Sender::Process { pid, uid };
+        assert_eq!(first, Received { signal: Signal::Terminate, sender });
+        assert_eq!(first.to_string(), format!("SIGTERM from pid {pid} (sh, uid {uid})"));
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        let gone = format!("SIGTERM from pid {pid} (gone by now, uid {uid})");
+        assert_eq!(first.to_string(), gone);
+        raise(System::SIGINT).unwrap();
+        let sender = Sender::Process { pid: std::process::id(), uid };
+        let raised = Received { signal: Signal::Interrupt, sender };
+        assert_eq!(wait_for_one(&mut signals), raised);
+    }
+
+    fn each_of_several_has_its_own_sender() {
+        let mut signals = Signals::install().unwrap();
+        // The kernel keeps one of a kind: each is taken before the next comes.
+        for _ in 0..3 {
+            raise(System::SIGTERM).unwrap();
+        }
+        let uid = nix::unistd::getuid().as_raw();
+        let sender = Sender::Process { pid: std::process::id(), uid };
+        assert_eq!(signals.pending(), [Received { signal: Signal::Terminate, sender }; 3]);
     }
 
     fn a_closed_pipe_and_a_full_file_are_errors() {

@@ -35,7 +35,7 @@ macro_rules! modules {
 
 modules! {
     test_adrt test_article test_attach test_client_engines test_clients test_delivery test_engines
-    test_engines_under_adrt test_events test_examples test_hazards test_langgraph
+    test_engines_under_adrt test_events test_examples test_hazards test_heartbeats test_langgraph
     test_openai_agents test_package test_reviews test_scenes test_state test_steps test_testing test_timers test_wire test_work
 }
 

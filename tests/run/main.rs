@@ -34,4 +34,5 @@ mod sensors;
 mod sources;
 mod stops;
 mod storm;
+mod terminals;
 mod wire;

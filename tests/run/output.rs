@@ -4,6 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde_json::json;
 
 use crate::support::{Puppet, Puppets, Run, World, wait_for};
@@ -122,12 +123,18 @@ fn a_terminal_that_goes_away_ends_the_run() {
     let world = World::new();
     let terminal = nix::pty::openpty(None, None).unwrap();
     let slave = terminal.slave;
+    // Or adrt would have the other end as well, and it would never go away.
+    fcntl(&terminal.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
     let (mut run, puppets) = start(&world, |command| {
         command.stdin(slave.try_clone().unwrap());
         command.stderr(slave).stdout(Stdio::null());
     });
     let mut puppet = puppets.next();
     puppet.initialize();
+    // While it is there, a SIGHUP of anybody's has the rules read again.
+    run.signal(1);
+    puppet.wire.ask("state.set", r#"{"value":{}}"#).unwrap();
+    drop(terminal.master);
     run.signal(1);
     assert_eq!(puppet.wire.read()["method"], "shutdown");
     puppet.exit(0);

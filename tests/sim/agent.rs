@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use adrt::clock::Mono;
 use adrt::supervisor::io::{Exit, GroupSignal};
 use fastrand::Rng;
 
@@ -71,6 +72,10 @@ pub struct Process {
     pub let_go: bool,
     asked: bool,
     terminated: bool,
+    /// When it last wrote text on another way than the wire.
+    pub wrote: Option<Mono>,
+    /// Until when nobody took any.
+    pub held_up: Option<Mono>,
 }
 
 impl Process {
@@ -105,6 +110,8 @@ impl Process {
             let_go: false,
             asked: false,
             terminated: false,
+            wrote: None,
+            held_up: None,
         }
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::agent::Line;
 use super::answers::{self, Told};
 use super::durable::Durable;
+use super::pulse::Pulse;
 use super::request::Request;
 use super::run::Run;
 use super::side::{Fate, Side};
@@ -25,6 +26,7 @@ pub struct Checks {
     conns: HashMap<ConnId, Request>,
     pub told: Told,
     pub run: Run,
+    pub pulse: Pulse,
     epoch: u32,
     last_unit: u64,
     highest_incarnation: u64,
@@ -39,6 +41,7 @@ impl Checks {
         self.conns.clear();
         self.told.disk_refused = false;
         (self.epoch, self.last_unit) = (0, 0);
+        self.pulse = Pulse::default();
         self.run = Run::begin(now, memory.delay_left.filter(|_| !by_hand));
         // A number that never reached the disk may be given again: nothing
         // was said to its process.
@@ -54,7 +57,8 @@ impl Checks {
         self.run.spawning(now);
     }
 
-    pub fn spawned(&mut self, incarnation: u64) {
+    pub fn spawned(&mut self, incarnation: u64, now: Mono) {
+        self.pulse.hear(now);
         self.side = Some(Side::new(incarnation));
     }
 
@@ -135,13 +139,18 @@ impl Checks {
             }
             Effect::Signal { incarnation, signal } => {
                 assert!(!setup.attached, "who started adrt is never signalled");
-                let side = self.side_of(*incarnation);
+                let quit = self.pulse.quit;
+                let leaves = self.side_of(*incarnation).asked_to_leave;
                 if *signal == GroupSignal::Abort {
-                    assert!(setup.events.timeout.is_some(), "nothing had a time");
-                    assert!(!durable.work.held.is_empty(), "it holds nothing for too long");
+                    let holds = !durable.work.held.is_empty();
+                    let may_hold_too_long = setup.events.timeout.is_some() && holds;
+                    if !may_hold_too_long && !quit {
+                        assert!(!leaves, "it is leaving");
+                        self.pulse.assert_silent(setup.hang_timeout, now);
+                    }
                 }
-                side.asked_to_leave = true;
-                self.run.hung |= *signal == GroupSignal::Abort;
+                self.side_of(*incarnation).asked_to_leave = true;
+                self.run.hung |= *signal == GroupSignal::Abort && !quit;
             }
             Effect::Reply { conn, bytes } => {
                 let request = self.conns.remove(conn).expect("an operator was answered twice");

@@ -22,6 +22,7 @@ mod hands;
 mod lessons;
 mod model;
 mod outside;
+mod pulse;
 mod request;
 mod rulings;
 mod run;
@@ -101,6 +102,10 @@ fn live(seed: u64, trace: Trace) {
         world.boot();
     }
     world.work_is_done();
+    if world.is_over() {
+        world.boot();
+    }
+    world.silence_is_noticed();
     if world.is_over() {
         world.boot();
     }

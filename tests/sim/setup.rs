@@ -32,7 +32,8 @@ fn of_a_run(rng: &mut Rng) -> Setup {
         stop_timeout: Duration::from_millis(rng.u64(1..10_000)),
         ready_timeout: Duration::from_secs(10),
         ready_from_agent: false,
-        hang_timeout: None,
+        hang_timeout: [None, None, Some(300), Some(5000)][rng.usize(0..4)]
+            .map(Duration::from_millis),
         release: None,
         max_frame: 1 << 20,
         max_state: 64 << 20,

@@ -40,10 +40,15 @@ impl World {
     }
 
     pub fn signal(&mut self, request: SignalRequest) {
-        if request == SignalRequest::Stop {
-            self.checks.stop_asked();
+        match request {
+            SignalRequest::Stop | SignalRequest::HangUp => self.checks.stop_asked(),
+            SignalRequest::Quit => {
+                self.checks.stop_asked();
+                self.checks.pulse.quit = true;
+            }
+            SignalRequest::Checkpoint | SignalRequest::Reload => {}
         }
-        self.give(Input::Signal(request));
+        self.give(Input::Signal { request, who: "a signal" });
     }
 
     /// One thing happens.
@@ -54,7 +59,9 @@ impl World {
         }
         match self.rng.u16(0..1000) {
             0..4 => self.crash(),
-            4..8 => self.signal(SignalRequest::Stop),
+            4..7 => self.signal(SignalRequest::Stop),
+            7 if self.rng.bool() => self.signal(SignalRequest::HangUp),
+            7 => self.signal(SignalRequest::Quit),
             8..14 => self.signal(SignalRequest::Checkpoint),
             14..16 => self.signal(SignalRequest::Reload),
             16..30 => self.disk_changes(),
@@ -62,7 +69,9 @@ impl World {
             36..90 => self.operator_acts(),
             90..200 => self.some_time(),
             200..230 => self.report_spawn(true),
-            230..245 => drop(self.source_reads()),
+            230..240 => drop(self.source_reads()),
+            240..244 => self.agent_writes(),
+            244 => self.both_stand_still(),
             245..249 => self.sensors_look(),
             249 => self.rules_change(),
             250..260 => drop(self.post_answers(false)),

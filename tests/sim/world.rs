@@ -166,17 +166,22 @@ impl World {
 
     pub fn give(&mut self, input: Input<'_>) {
         self.hand(input);
+        self.tell_of_output();
         for _ in 0..TICKS_AT_ONCE {
             let machine = self.machine.as_ref().unwrap();
             if machine.is_over() || machine.next_timeout().is_none_or(|at| at > self.mono) {
                 return;
             }
             self.hand(Input::Tick);
+            self.tell_of_output();
         }
         panic!("the loop spins: a deadline stays in the past");
     }
 
-    fn hand(&mut self, input: Input<'_>) {
+    pub fn hand(&mut self, input: Input<'_>) {
+        if self.is_excused() {
+            self.checks.pulse.hear(self.mono);
+        }
         self.trace.input(self.mono, &input);
         let mut effects = Vec::new();
         let now = self.now();
@@ -331,7 +336,7 @@ impl World {
         agent.attached = self.setup.attached;
         let token = agent.token.clone();
         self.agent = Some(agent);
-        self.checks.spawned(incarnation);
+        self.checks.spawned(incarnation, self.mono);
         let process = if self.setup.attached {
             ProcessIdentity::attached(1000)
         } else {
@@ -371,6 +376,7 @@ impl World {
         }
         if bytes > 0 {
             self.checks.run.reads(self.mono);
+            self.checks.pulse.hear(self.mono);
             self.give(Input::Sent { incarnation, bytes });
         }
     }
@@ -387,11 +393,15 @@ impl World {
         if matches!(line.meaning, Meaning::Overlong) {
             if open {
                 self.checks.line(&line);
+                self.checks.pulse.hear(self.mono);
                 self.give(Input::Overlong { incarnation });
             }
             return true;
         }
-        let fate = self.checks.line(&line);
+        let (fate, now) = (self.checks.line(&line), self.mono);
+        if fate == Fate::Taken || !open {
+            self.checks.pulse.hear(now);
+        }
         if let (Fate::Taken, Meaning::Frame(request)) = (&fate, &line.meaning) {
             self.asks(request);
         }

@@ -76,7 +76,7 @@ fn spawn(mut command: Command) -> Child {
 pub struct Capture(Arc<Mutex<Vec<u8>>>);
 
 impl Capture {
-    fn of(mut pipe: impl Read + Send + 'static) -> (Self, JoinHandle<()>) {
+    pub fn of(mut pipe: impl Read + Send + 'static) -> (Self, JoinHandle<()>) {
         let capture = Self::default();
         let bytes = capture.clone();
         let thread = std::thread::spawn(move || {

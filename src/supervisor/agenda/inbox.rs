@@ -324,6 +324,11 @@ impl Inbox {
         self.held.size()
     }
 
+    /// Whether any is held here and there.
+    pub fn shares_held_with(&self, other: &Self) -> bool {
+        self.held.keys().any(|seq| other.held.contains_key(seq))
+    }
+
     /// A held one.
     pub fn held(&self, seq: Seq) -> Option<&Held> {
         self.held.get(&seq)

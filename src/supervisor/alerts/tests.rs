@@ -130,7 +130,7 @@ fn a_storm_of_dead_letters_is_told_in_a_few_words() {
     assert_eq!(dead_letter(&mut bed, 12).len(), 1, "after a pause, at once");
     // What is untold is told before the run ends.
     assert!(dead_letter(&mut bed, 13).is_empty());
-    bed.give(Input::Signal(Request::Stop));
+    bed.give(Input::Signal { request: Request::Stop, who: "a test" });
     bed.ends(Exit::Code(0));
     assert_eq!(kinds(&bed), ["dead_letter"]);
 }

@@ -29,7 +29,7 @@ fn reads(bed: &mut Bed, bytes: usize) {
 }
 
 fn stop(bed: &mut Bed) {
-    bed.give(Input::Signal(Request::Stop));
+    bed.give(Input::Signal { request: Request::Stop, who: "a test" });
     assert!(bed.signals().is_empty());
 }
 
@@ -254,7 +254,7 @@ fn an_adrt_that_was_killed_beside_it_is_told_from_one_that_killed_its_agent() {
 fn it_is_never_signalled() {
     let inputs = |incarnation| {
         [
-            Input::Signal(Request::Stop),
+            Input::Signal { request: Request::Stop, who: "a test" },
             Input::Eof { incarnation },
             Input::SendFailed { incarnation },
             Input::Sent { incarnation, bytes: 10 },

@@ -363,7 +363,7 @@ fn a_keyed_ack_that_is_asked_again_gives_its_result_and_does_nothing() {
 #[test]
 fn nothing_is_handed_out_to_an_agent_that_is_to_end() {
     let mut bed = Bed::working(setup(), 1);
-    bed.give(Input::Signal(super::super::io::Request::Stop));
+    bed.give(Input::Signal { request: super::super::io::Request::Stop, who: "a test" });
     let sent = emit(&mut bed, 1);
     assert!(matches!(bed.machine.phase, Phase::Running) && deliveries(&sent) == 0, "{sent}");
     bed.ends(Exit::Code(0));

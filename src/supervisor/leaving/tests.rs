@@ -53,7 +53,53 @@ fn closing() -> Bed {
 }
 
 fn stop(bed: &mut Bed) {
-    bed.give(Input::Signal(Signal::Stop));
+    bed.give(Input::Signal { request: Signal::Stop, who: "a test" });
+}
+
+#[test]
+fn a_terminal_that_goes_away_twice_is_one_request() {
+    let mut bed = Bed::speaking();
+    bed.give(Input::Signal { request: Signal::HangUp, who: "a test" });
+    assert!(bed.sent().contains("shutdown"));
+    bed.give(Input::Signal { request: Signal::HangUp, who: "a test" });
+    assert!(bed.signals().is_empty());
+    stop(&mut bed);
+    assert_eq!(bed.signals(), [GroupSignal::Kill]);
+}
+
+#[test]
+fn to_quit_is_to_be_aborted_in_whatever_phase() {
+    let quit = |bed: &mut Bed| {
+        bed.give(Input::Signal { request: Signal::Quit, who: "a test" });
+    };
+    // It speaks, or not, or is being restarted: there are no words.
+    let mut restarting = Bed::speaking();
+    restarting.operator(1, "restart", "{}");
+    for mut bed in [Bed::speaking(), Bed::running(), restarting] {
+        quit(&mut bed);
+        assert_eq!(bed.signals(), [GroupSignal::Abort]);
+        bed.pass(super::HANG_GRACE);
+        assert_eq!(bed.signals(), [GroupSignal::Kill]);
+        bed.ends(KILLED);
+        let stopped =
+            bed.ops().any(|op| matches!(op, Op::End(end) if end.class.as_str() == "stopped"));
+        assert!(stopped);
+        ends_stopped(bed);
+    }
+    let mut bed = starting();
+    quit(&mut bed);
+    bed.spawned();
+    assert_eq!(bed.signals(), [GroupSignal::Abort]);
+    // A second one, or one after a stop, kills.
+    quit(&mut bed);
+    assert_eq!(bed.signals(), [GroupSignal::Kill]);
+    let mut bed = Bed::speaking();
+    stop(&mut bed);
+    quit(&mut bed);
+    assert_eq!(bed.signals(), [GroupSignal::Kill]);
+    let mut bed = waiting();
+    quit(&mut bed);
+    ends_stopped(bed);
 }
 
 fn closes_stdin(bed: &Bed) -> bool {

@@ -25,7 +25,7 @@ fn the_bytes_in_flight_are_counted_to_the_last() {
     bed.asks("state.patch", &large);
     assert!(!bed.machine.wants_line());
     // Something of adrt's own comes last in the line.
-    bed.give(Input::Signal(SignalRequest::Checkpoint));
+    bed.give(Input::Signal { request: SignalRequest::Checkpoint, who: "a test" });
     bed.commit();
     bed.commit();
     assert!(bed.machine.wants_line(), "nothing is in flight any more");

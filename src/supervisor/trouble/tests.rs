@@ -155,7 +155,7 @@ fn a_file_that_cannot_be_read_again_ends_the_run() {
 fn the_last_records_wait_for_a_disk_that_is_full_but_not_for_ever() {
     let stuck = || {
         let mut bed = Bed::speaking();
-        bed.give(Input::Signal(super::super::io::Request::Stop));
+        bed.give(Input::Signal { request: super::super::io::Request::Stop, who: "a test" });
         bed.ends(Exit::Code(0));
         while !bed.units.is_empty() {
             bed.fail(StoreFailureKind::Full);

@@ -17,7 +17,10 @@ fn the_greeting() {
     assert_eq!(greeting["start"]["safe_mode"], false);
     assert_eq!(greeting["state"], json!({"version": 0, "value": {}}));
     assert_eq!(greeting["checkpoint"], Value::Null);
-    let limits = json!({"max_frame": 1 << 20, "max_state": 64 << 20, "max_inflight": 7});
+    let limits = json!({
+        "max_frame": 1 << 20, "max_state": 64 << 20, "max_inflight": 7,
+        "hang_timeout_ms": null, "event_timeout_ms": null,
+    });
     assert_eq!(greeting["limits"], limits);
     // adrt's name wins, and says so.
     scene.run.stderr.wait_for("other");

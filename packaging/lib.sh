@@ -1,0 +1,71 @@
+# What the scripts beside this have in common; sourced, from the project's root.
+# shellcheck shell=sh
+
+# The versions these scripts were last tried with.
+ZIG_VERSION=0.17.1
+ZIGBUILD_VERSION=0.24.1
+MATURIN_VERSION=1.16.0
+
+# Tools of Python's index go here, and nowhere else on the machine.
+TOOLS=$PWD/target/packaging/tools
+
+say() {
+    echo "packaging: $*" >&2
+}
+
+fail() {
+    say "$@"
+    exit 1
+}
+
+# The names a board goes by -> Rust's name of the target.
+target_of() {
+    case $1 in
+        aarch64 | arm64) echo aarch64-unknown-linux-musl ;;
+        armv7 | armv7l | armhf) echo armv7-unknown-linux-musleabihf ;;
+        x86_64 | amd64) echo x86_64-unknown-linux-musl ;;
+        armv6 | armv6l | arm | armel | armv5*)
+            fail "boards older than ARMv7 (Raspberry Pi 1 and Zero) are not supported: they lack instructions that adrt is compiled to; a Pi 2, a Zero 2 or a later one has them" ;;
+        *) fail "which machine is it for? aarch64, armv7 or x86_64" ;;
+    esac
+}
+
+# need_tool COMMAND PACKAGE VERSION: from the PATH, else into $TOOLS.
+need_tool() {
+    PATH=$TOOLS/bin:$PATH
+    export PATH
+    command -v "$1" >/dev/null && return
+    need_venv
+    say "installing $2 $3 into ${TOOLS#"$PWD"/}"
+    "$TOOLS/bin/pip" install --quiet --disable-pip-version-check "$2==$3" >&2
+}
+
+need_venv() {
+    [ -x "$TOOLS/bin/pip" ] || python3 -m venv "$TOOLS" >&2
+}
+
+need_zig() {
+    need_tool python-zig ziglang "$ZIG_VERSION"
+    need_tool cargo-zigbuild cargo-zigbuild "$ZIGBUILD_VERSION"
+}
+
+# Asks rustup for the target's standard library. Where it has none that is
+# compiled, as it may be for less common targets, cargo is told to compile it from
+# its sources, by the same compiler.
+need_std() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ] && return
+    command -v rustup >/dev/null || fail "rustc has no standard library for $1, and there is no rustup to ask for it"
+    say "rustup target add $1"
+    rustup target add "$1" >&2 && return
+    say "there is none to be had: it will be compiled"
+    rustup component add rust-src >&2
+    export RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort
+}
+
+# Does the file ask for no loader and no library?
+is_static() {
+    headers=$(readelf --program-headers --dynamic --wide "$1") || fail "cannot read $1"
+    case $headers in
+        *INTERP* | *NEEDED*) return 1 ;;
+    esac
+}

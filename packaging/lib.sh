@@ -59,7 +59,9 @@ need_std() {
     rustup target add "$1" >&2 && return
     say "there is none to be had: it will be compiled"
     rustup component add rust-src >&2
-    export RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort
+    # What a program begins with comes with the compiled library, or from zig.
+    RUSTFLAGS="${RUSTFLAGS:-} -C link-self-contained=no"
+    export RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort RUSTFLAGS
 }
 
 # Does the file ask for no loader and no library?
@@ -68,4 +70,13 @@ is_static() {
     case $headers in
         *INTERP* | *NEEDED*) return 1 ;;
     esac
+}
+
+# What panics here aborts, so nothing ever unwinds: the tables for it are left
+# out of adrt, SQLite and zstd. (Cargo.toml can't say it for one profile alone,
+# and the tests need theirs.)
+lean() {
+    RUSTFLAGS="${RUSTFLAGS:-} -C force-unwind-tables=no"
+    CFLAGS="${CFLAGS:-} -fno-asynchronous-unwind-tables -fno-unwind-tables"
+    export RUSTFLAGS CFLAGS
 }

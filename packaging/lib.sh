@@ -30,23 +30,17 @@ target_of() {
     esac
 }
 
-# need_tool COMMAND PACKAGE VERSION: from the PATH, else into $TOOLS.
-need_tool() {
+# Python's tools in these versions, whatever else of the kind the machine has.
+need_tools() {
+    [ -x "$TOOLS/bin/pip" ] || python3 -m venv "$TOOLS" >&2
     PATH=$TOOLS/bin:$PATH
     export PATH
-    command -v "$1" >/dev/null && return
-    need_venv
-    say "installing $2 $3 into ${TOOLS#"$PWD"/}"
-    "$TOOLS/bin/pip" install --quiet --disable-pip-version-check "$2==$3" >&2
-}
-
-need_venv() {
-    [ -x "$TOOLS/bin/pip" ] || python3 -m venv "$TOOLS" >&2
-}
-
-need_zig() {
-    need_tool python-zig ziglang "$ZIG_VERSION"
-    need_tool cargo-zigbuild cargo-zigbuild "$ZIGBUILD_VERSION"
+    wanted="ziglang==$ZIG_VERSION cargo-zigbuild==$ZIGBUILD_VERSION maturin==$MATURIN_VERSION"
+    [ "$(cat "$TOOLS/installed" 2>/dev/null)" != "$wanted" ] || return 0
+    say "installing $wanted into ${TOOLS#"$PWD"/}"
+    # shellcheck disable=SC2086 # three words
+    pip install --quiet --disable-pip-version-check $wanted >&2
+    echo "$wanted" >"$TOOLS/installed"
 }
 
 # Asks rustup for the target's standard library. Where it has none that is

@@ -35,15 +35,21 @@ const MARK: &str = "ADRT_TEST_WORLD";
 /// See the module.
 pub struct World {
     dir: TempDir,
+    adrt: PathBuf,
 }
 
 impl World {
     pub fn new() -> Self {
+        Self::around(&binary())
+    }
+
+    /// With another adrt than the one of these tests.
+    pub fn around(adrt: &Path) -> Self {
         let dir = tempfile::Builder::new().prefix("adrt-").tempdir().unwrap();
         for name in ["state", "run", "home"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Self { dir }
+        Self { dir, adrt: adrt.to_owned() }
     }
 
     /// A place in the world.
@@ -93,7 +99,7 @@ impl World {
 
     /// adrt with these arguments.
     pub fn adrt<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = self.program(env!("CARGO_BIN_EXE_adrt"));
+        let mut command = self.program(&self.adrt);
         command.args(args);
         command
     }
@@ -199,6 +205,13 @@ pub fn small_disk(at: &Path, size: &str) -> nix::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some(&*format!("size={size}")))
+}
+
+/// The adrt that is tested: the one that was built with the tests, or another
+/// build of it, `ADRT_TEST_BINARY`.
+pub fn binary() -> PathBuf {
+    let given = std::env::var_os("ADRT_TEST_BINARY");
+    given.unwrap_or_else(|| env!("CARGO_BIN_EXE_adrt").into()).into()
 }
 
 /// The interpreter itself: `python3` may be a launcher that costs more than it.

@@ -156,7 +156,7 @@ impl Framer {
         }
         // What is left of a drained buffer is one candidate, within its limit.
         if self.buffer.len() - self.end < least && self.drained {
-            let most = self.max_frame + BOM.len() + "\r\n".len() + self.chunk;
+            let most = self.max_frame.saturating_add(BOM.len() + "\r\n".len() + self.chunk);
             let wanted = (self.end + least).max(2 * self.buffer.len()).min(most);
             self.buffer.resize(wanted, 0);
         }
@@ -280,7 +280,7 @@ impl Framer {
         let mark = if self.first_line && held.starts_with(BOM) { BOM.len() } else { 0 };
         let Some(newline) = memchr(b'\n', &held[searched..]).map(|place| searched + place) else {
             // The last byte may be the first of the line end.
-            if held.len() - mark > self.max_frame + 1 {
+            if held.len() - mark > self.max_frame.saturating_add(1) {
                 self.too_long(mark);
             } else {
                 self.place = Place::Candidate { searched: held.len() };

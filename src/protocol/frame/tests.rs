@@ -150,6 +150,15 @@ fn a_line_of_exactly_the_limit_is_no_longer_than_it() {
 }
 
 #[test]
+fn a_limit_beyond_all_memory_is_no_limit() {
+    // `--max-frame 8GiB` on a machine of 32 bits.
+    let frame = frame_of(3 * CHUNK);
+    let whole = format!("{frame}\n");
+    let kept = cut(&mut Framer::new(usize::MAX), &[whole.as_bytes()], Some(0));
+    assert_eq!(kept, [line(&frame, &whole)]);
+}
+
+#[test]
 fn too_long_before_the_wire_opens_is_text() {
     let long = format!("{}\n", frame_of(5000));
     assert_eq!(items(format!("{long}{{}}\n").as_bytes()), [text(&long), line("{}", "{}\n")]);

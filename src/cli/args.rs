@@ -11,7 +11,7 @@ use super::text::wrapped;
 use super::{
     attach, backup, checkpoints, completions, control, crashes, decisions, events, history, list,
 };
-use super::{manage, notify, reviews, run, state, status, step};
+use super::{manage, notify, reviews, run, state, status, step, systemd};
 
 /// Keeps an AI agent alive and remembering.
 ///
@@ -93,6 +93,8 @@ pub enum Command {
     Restore(backup::RestoreArgs),
     Rename(manage::RenameArgs),
     Rm(manage::RmArgs),
+    #[command(subcommand, arg_required_else_help = true)]
+    Systemd(systemd::SystemdCommand),
     Completions(completions::CompletionsArgs),
 }
 
@@ -103,6 +105,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Work", &["events", "reviews", "step", "notify"]),
     ("Decisions", &["decisions", "decide", "why"]),
     ("Keep", &["backup", "restore", "rename", "rm"]),
+    ("Machine", &["systemd"]),
     ("Shell", &["completions"]),
 ];
 

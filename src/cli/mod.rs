@@ -38,6 +38,7 @@ pub mod run;
 pub mod state;
 pub mod status;
 pub mod step;
+pub mod systemd;
 pub mod target;
 pub mod text;
 mod usage;
@@ -136,6 +137,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::Restore(args) => backup::restore(&args, context),
         Command::Rename(args) => manage::rename(&args, context),
         Command::Rm(args) => manage::rm(&args, context),
+        Command::Systemd(command) => systemd::main(command, context),
         Command::Completions(args) => completions::main(&args, context),
     }
 }

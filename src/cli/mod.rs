@@ -82,12 +82,12 @@ impl Context {
         Self { common, env, out, moment }
     }
 
-    /// Where all agents live.
+    /// Where all agents live, for who asks about them or tells them something.
     ///
     /// # Errors
     /// See [`target::state_dir`].
     pub fn state_dir(&self) -> Result<PathBuf, Failure> {
-        target::state_dir(self.common.state_dir.as_deref(), None, &self.env)
+        target::state_dir_to_ask(self.common.state_dir.as_deref(), &self.env)
     }
 }
 

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::geteuid;
+
 use super::control::{self, Bound};
 use super::driver::{Agent, Driver, Parts};
 use super::effects::say;
@@ -66,6 +68,13 @@ pub enum RunError {
         /// The one that was given.
         ours: PathBuf,
     },
+    /// The agent is another user's.
+    OtherUser {
+        /// Which.
+        agent: String,
+        /// Whose.
+        uid: u32,
+    },
     /// Who wants to attach belongs to an incarnation whose adrt was killed.
     LeftOver,
     /// Events can't be read from where they are to come from.
@@ -92,6 +101,9 @@ impl fmt::Display for RunError {
             Self::LeftOver => f.write_str(
                 "the program that started this is left over from a run whose adrt was killed",
             ),
+            Self::OtherUser { agent, uid } => {
+                write!(f, "{agent:?} belongs to user number {uid}")
+            }
             Self::OtherScript { agent, theirs, ours } => write!(
                 f,
                 "the state of {agent:?} belongs to {}, not to {}",
@@ -142,12 +154,19 @@ pub(super) fn read_rules(settings: &Settings) -> Result<Option<Rules>, RunError>
     settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Rules)
 }
 
-/// Where the agent is, once it is known that its events can be read.
+/// Where the agent is, once it is known that its events can be read, and that
+/// it is this user's.
 pub(super) fn place(settings: &Settings) -> Result<Home, RunError> {
     if let Some(source) = source(settings) {
         feed::check(&source).map_err(RunError::Source)?;
     }
-    Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)
+    let home = Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)?;
+    let stranger = home.owner().filter(|uid| *uid != geteuid().as_raw() && !settings.ephemeral);
+    match stranger {
+        // What it wrote its own user could not read any more.
+        Some(uid) => Err(RunError::OtherUser { agent: settings.agent.clone(), uid }),
+        None => Ok(home),
+    }
 }
 
 /// A command that can't be executed, before anything is made for it: a slip of

@@ -1,5 +1,7 @@
 //! How a run ended, or why it did not begin: the exit code, and what is said.
 
+use nix::unistd::{Uid, User};
+
 use crate::cli::agent::of_home;
 use crate::cli::config::of_fault;
 use crate::cli::failure::{Failure, Kind};
@@ -72,6 +74,7 @@ pub(in crate::cli) fn of_run(settings: &Settings, error: RunError) -> Failure {
         RunError::OtherScript { .. } => Failure::new(Kind::Usage, what)
             .why(error)
             .hint(format!("-n NAME for a state of its own, or -n {name} to go on with that one")),
+        RunError::OtherUser { agent, uid } => other_user(what, settings, &agent, uid),
         RunError::LeftOver => Failure::new(Kind::Held, what)
             .why(error)
             .hint(format!("end it; adrt run -n {name} kills what is left of it")),
@@ -86,6 +89,19 @@ pub(in crate::cli) fn of_run(settings: &Settings, error: RunError) -> Failure {
             .why(error)
             .hint("the system is short of something: see ulimit -a, and the system's log"),
     }
+}
+
+/// Root could, but would leave files that the agent's own user can't use.
+fn other_user(what: String, settings: &Settings, agent: &str, uid: u32) -> Failure {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let user = user.map_or_else(|| format!("'#{uid}'"), |user| user.name);
+    let dir = settings.state_dir.display();
+    let verb = if settings.attached.is_some() { "attach" } else { "run" };
+    Failure::new(Kind::Usage, what)
+        .why(format!("it is kept in {dir}, and is user {user}'s there"))
+        .hint(format!(
+            "sudo -u {user} adrt {verb} -n {agent} --state-dir {dir} …, or another --state-dir"
+        ))
 }
 
 /// The directory could not be made or used: that has an exit code of its own.

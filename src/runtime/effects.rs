@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::child::Child;
 use super::driver::Driver;
-use super::rules;
-use crate::output::Sink;
+use super::{rules, told};
+use crate::output::{Entry, Priority};
 use crate::store::writer::Command;
-use crate::supervisor::io::{Effect, Input, Level};
+use crate::supervisor::io::{Effect, Input, Level, Occasion};
 
 impl Driver {
     /// Carries out effects, in order. `line` is what [`Effect::PassLine`] means.
@@ -42,7 +42,9 @@ impl Driver {
                 Effect::Reload => self.reread_rules(),
                 Effect::Post(row) => self.post_office.send(row),
                 Effect::Notify(notice) => self.manager.tell(notice),
-                Effect::Log { level, message, from_agent } => self.log(level, &message, from_agent),
+                Effect::Log { level, message, from_agent, occasion, fields } => {
+                    self.tell(level, told::entry(level, message, from_agent, occasion, fields));
+                }
                 Effect::Exit(verdict) => self.verdict = Some(verdict),
             }
         }
@@ -67,16 +69,16 @@ impl Driver {
         let trouble = match report {
             Ok(found) => {
                 for line in rules::warnings(&file, &found) {
-                    self.log(Level::Warning, &line, false);
+                    self.tell(Level::Warning, told::own(Level::Warning, line));
                 }
                 let summary = format!("read again: {}", rules::summary(&file, &found));
-                self.log(Level::Info, &summary, false);
+                self.log_as(Occasion::RulesRead, Level::Info, summary);
                 self.handle(Input::Policy(Arc::new(found.policy)));
                 None
             }
             Err(fault) => {
                 let trouble = format!("the rules stay as they were: {fault}");
-                self.log(Level::Error, &trouble, false);
+                self.log_as(Occasion::RulesRefused, Level::Error, trouble.clone());
                 self.handle(Input::PolicyRefused(fault.to_string()));
                 Some(trouble)
             }
@@ -86,15 +88,19 @@ impl Driver {
         }
     }
 
-    pub(super) fn log(&self, level: Level, message: &str, from_agent: bool) {
-        if level >= self.told_from {
-            say(&self.stderr, message, from_agent);
+    fn log_as(&self, occasion: Occasion, level: Level, message: String) {
+        self.tell(level, told::entry(level, message, false, Some(occasion), None));
+    }
+
+    /// Says it on stderr, if it is grave enough. The journal has what people
+    /// may look for in any case.
+    fn tell(&self, level: Level, mut entry: Entry) {
+        let is_looked_for = entry.message_id.is_some() && self.stderr.is_journal();
+        if is_looked_for {
+            entry.priority = entry.priority.min(Priority::Info);
+        }
+        if level >= self.told_from || is_looked_for {
+            self.stderr.entry(entry);
         }
     }
-}
-
-/// A line on adrt's stderr.
-pub(super) fn say(stderr: &Sink, message: &str, from_agent: bool) {
-    let who = if from_agent { "agent" } else { "adrt" };
-    stderr.line(&format!("{who}: {message}"));
 }

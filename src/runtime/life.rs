@@ -82,6 +82,7 @@ impl Driver {
             Err(failure) => self.handle(Input::SpawnFailed { incarnation, failure }),
             Ok((process, child)) => {
                 let pid = child.pid;
+                self.whose(Some(incarnation));
                 self.child = Some(child);
                 self.handle(Input::Spawned { incarnation, process, token });
                 if let Some(place) = self.early_ends.iter().position(|e| Some(e.pid) == pid) {
@@ -90,6 +91,12 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Whose text it is that comes from now on.
+    pub(super) fn whose(&self, incarnation: Option<Incarnation>) {
+        self.text.whose(incarnation);
+        self.stderr.whose(incarnation);
     }
 
     pub(super) fn signal_child(&mut self, incarnation: Incarnation, signal: GroupSignal) {

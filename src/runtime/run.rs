@@ -16,8 +16,8 @@ use nix::unistd::geteuid;
 
 use super::control::{self, Bound};
 use super::driver::{Agent, Driver, Parts};
-use super::effects::say;
 use super::environment::Template;
+use super::told::tell;
 use super::{peer, python_client, rules};
 use crate::clock;
 use crate::engines::decision;
@@ -257,10 +257,11 @@ pub(super) struct Beside {
 
 /// For a command that adrt starts.
 fn ends(settings: &Settings, home: &Home, control: Option<&Bound>) -> Result<Ends, RunError> {
-    let stderr = Sink::stderr().map_err(system("output thread"))?;
+    let (text, stderr) = Sink::both_for(&settings.agent).map_err(system("output thread"))?;
     let client = settings.python_client.then(|| python_client::install(settings, home));
     let client = client.transpose().unwrap_or_else(|e| {
-        stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
+        let what = "the Python client can't be laid out for the agent";
+        tell(&stderr, Level::Warning, format!("{what}: {e}"));
         None
     });
     let reaper = Reaper::new();
@@ -270,7 +271,7 @@ fn ends(settings: &Settings, home: &Home, control: Option<&Bound>) -> Result<End
         agent: Agent::Command { spawner, command },
         reaper,
         notifier: Notifier::from_env().map_err(system("service manager"))?,
-        text: Sink::stdout().map_err(system("output thread"))?,
+        text,
         stderr,
     })
 }
@@ -289,7 +290,7 @@ pub(super) fn parts(
         rules.map_or_else(Default::default, |rules| first_rules(settings, rules, &stderr));
     // An agent that is not told of the machine runs all the same.
     let sensors = sensors.unwrap_or_else(|e| {
-        stderr.line(&format!("adrt: the machine's sensors are not read: {e}"));
+        tell(&stderr, Level::Warning, format!("the machine's sensors are not read: {e}"));
         None
     });
     let feed = feed(settings, &boot, &stderr).map_err(system("thread for events"))?;
@@ -340,7 +341,7 @@ fn feed(settings: &Settings, boot: &Boot, stderr: &Sink) -> io::Result<Option<Fe
     let (stderr, told_from) = (stderr.clone(), told_from(settings));
     let log = move |level, message: &str| {
         if level >= told_from {
-            say(&stderr, message, false);
+            tell(&stderr, level, message);
         }
     };
     Feed::start(source, position, settings.max_frame, Box::new(log)).map(Some)
@@ -359,10 +360,10 @@ pub(super) fn sensors(settings: &Settings) -> io::Result<Option<Sensors>> {
 fn first_rules(settings: &Settings, rules: Rules, stderr: &Sink) -> Arc<decision::Policy> {
     let Some(file) = &settings.rules else { return Arc::default() };
     for line in rules::warnings(file, &rules) {
-        say(stderr, &line, false);
+        tell(stderr, Level::Warning, line);
     }
     if settings.verbose {
-        say(stderr, &rules::summary(file, &rules), false);
+        tell(stderr, Level::Info, rules::summary(file, &rules));
     }
     Arc::new(rules.policy)
 }

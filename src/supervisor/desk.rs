@@ -15,7 +15,7 @@ use super::agenda::timers::TimerNow;
 use super::apply::Applied;
 use super::book::Book;
 use super::draft::{Delivery, Draft, EVENTS_FULL_PERCENT, Follow, Known};
-use super::io::{Effect, Level, Posted, Seq, SourceBatch};
+use super::io::{Effect, Level, Occasion, Posted, Seq, SourceBatch};
 use super::leaving::Why;
 use super::machine::{Machine, Phase};
 use super::outbox::Text;
@@ -231,7 +231,8 @@ impl Machine {
         if let Some(seq) = over {
             live.leases.clear();
             let timeout = span(self.setup.events.timeout.unwrap_or_default());
-            self.log(
+            self.log_as(
+                Occasion::Killed,
                 Level::Warning,
                 format!("event {seq} was held for {timeout} (--event-timeout): the agent hangs"),
             );

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::engines::decision::Policy;
 
 pub use super::exit::{Exit, ExitClass};
+pub use super::occasion::Occasion;
 pub use super::rulings::{CalibrationRow, DecisionRef, DecisionRow, PolicyRow};
 pub use super::units::{
     Answer, Boot, CheckpointInfo, CheckpointReason, CheckpointRef, CheckpointRow, Committed,
@@ -272,6 +273,10 @@ pub enum Effect {
         message: String,
         /// `adrt` or the agent through `log`.
         from_agent: bool,
+        /// What it is about, where somebody may look for that.
+        occasion: Option<Occasion>,
+        /// More of it: the members of a JSON object, as text.
+        fields: Option<String>,
     },
     /// The run is over. All units have been answered.
     Exit(Verdict),

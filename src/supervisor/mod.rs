@@ -33,6 +33,7 @@
 pub mod exit;
 pub mod io;
 pub mod machine;
+pub mod occasion;
 pub mod restart;
 pub mod rulings;
 pub mod units;
@@ -40,6 +41,7 @@ pub mod work;
 
 mod age;
 mod agenda;
+mod announce;
 mod answers;
 mod apply;
 mod attached;

@@ -22,6 +22,12 @@ fn a_stop_during_a_delay() {
     machine.install("waits", &delay, &format!("{COUNTS}raise SystemExit(3)\n"));
     machine.ok(&["systemctl", "start", "adrt-waits"]);
     machine.wait_for_status("waits", |status| status["phase"] == "backoff");
+    crate::support::wait_for("the line of systemctl status", || {
+        let line = machine.show("adrt-waits", "StatusText");
+        let begin = line.starts_with("waiting to start again, in ");
+        (begin && line.contains("; it exited with code 3, crash 1 in a row; state version 1"))
+            .then_some(())
+    });
     assert_stopped(&machine, "adrt-waits");
     // A start by hand after it does not wait for the rest of the hour.
     machine.ok(&["systemctl", "start", "adrt-waits"]);

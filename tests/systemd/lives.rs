@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::machine::machine;
+use crate::machine::{machine, skipped};
 use crate::support::wait_for;
 
 /// Waits for events and counts its starts.
@@ -133,8 +133,7 @@ fn a_limit_of_memory_kills_the_agent_only() {
         String::from_utf8(done.stdout).unwrap().trim().parse::<u64>().ok()
     });
     if limit != Some(96 << 20) {
-        use std::io::Write as _;
-        writeln!(std::io::stderr(), "skipped: no cgroup of this machine limits memory").unwrap();
+        skipped("no cgroup of this machine limits memory");
         return;
     }
     let pid = machine.show("adrt-greedy", "MainPID");

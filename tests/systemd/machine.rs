@@ -36,11 +36,16 @@ pub fn machine() -> Option<Arc<Machine>> {
             Some(machine)
         }
         Err(why) => {
-            // Past the capture of the tests' output, which only failures show.
-            writeln!(std::io::stderr(), "skipped: under systemd: {why}").unwrap();
+            skipped(&format!("under systemd: {why}"));
             None
         }
     }
+}
+
+/// Says so past the capture of the tests' output, of which only failures show.
+pub fn skipped(why: &str) {
+    let mut stderr = std::io::stderr().lock();
+    stderr.write_all(format!("skipped: {why}\n").as_bytes()).unwrap();
 }
 
 impl Machine {

@@ -17,6 +17,7 @@ mod support;
 mod machine;
 
 mod ends;
+mod journal;
 mod lives;
 mod template;
 mod units;

@@ -8,6 +8,7 @@ use crate::cli::failure::{Failure, Kind};
 use crate::cli::manage::of_lock;
 use crate::cli::output::note;
 use crate::cli::text::escaped;
+use crate::output::{Priority, prefix_on_stderr};
 use crate::runtime::{RunError, SourceError};
 use crate::settings::Settings;
 use crate::store::home::{Home, HomeError};
@@ -43,12 +44,14 @@ pub(in crate::cli) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
         Outcome::ExecFailed(_) => Some("check the command, and its interpreter's path".to_owned()),
         Outcome::StoreFailed => Some(format!("adrt status {name}, and the system's log")),
     };
+    let priority = if hint.is_some() { Priority::Error } else { Priority::Info };
+    let prefix = prefix_on_stderr(priority);
     match verdict.outcome {
         Outcome::Done | Outcome::Stopped if !settings.verbose => {}
-        _ => note(&format!("adrt: {}", escaped(&verdict.message))),
+        _ => note(&format!("{prefix}adrt: {}", escaped(&verdict.message))),
     }
     if let Some(hint) = hint {
-        note(&format!("  try: {hint}"));
+        note(&format!("{prefix}  try: {hint}"));
     }
     exit_code(verdict.outcome)
 }

@@ -29,7 +29,7 @@ const THREAD_STACK_BYTES: usize = 64 * 1024;
 const STATUS_CHARS_MAX: usize = 500;
 
 /// The variables that are meant for adrt and not for what it starts.
-pub const NOT_FOR_CHILDREN: [&str; 7] = [
+pub const NOT_FOR_CHILDREN: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -37,6 +37,8 @@ pub const NOT_FOR_CHILDREN: [&str; 7] = [
     "LISTEN_PID",
     "LISTEN_FDNAMES",
     "LISTEN_PIDFDID",
+    // Tells of descriptors that a child does not have.
+    "JOURNAL_STREAM",
 ];
 
 enum Message {

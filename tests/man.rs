@@ -276,8 +276,8 @@ fn by_hand(name: &str) -> String {
 /// That it is sound roff.
 fn assert_sound(text: &str) {
     let known = [
-        "TH", "SH", "SS", "PP", "TP", "IP", "RS", "RE", "B", "I", "BR", "IR", "RI", "nf", "fi",
-        "\\\"",
+        "TH", "SH", "SS", "PP", "TP", "IP", "RS", "RE", "B", "I", "BI", "BR", "IR", "RI", "nf",
+        "fi", "\\\"",
     ];
     let (mut filled, mut indent) = (true, 0_i32);
     for (number, line) in text.lines().enumerate() {
@@ -398,5 +398,39 @@ fn the_protocol_page_is_sound() {
         1501, 1502,
     ] {
         assert!(text.contains(&code.to_string()), "{code} is missing");
+    }
+}
+
+/// Every occasion has its number on it, and every exit code that a unit can
+/// end with is told of.
+#[test]
+fn the_systemd_page_is_true() {
+    use adrt::supervisor::occasion::Occasion;
+    let text = by_hand("adrt-systemd.7");
+    assert!(text.starts_with(".TH ADRT\\-SYSTEMD 7"));
+    assert_sound(&text);
+    let (_, below) = text.split_once(".SS Numbers of what happens\n").expect("the heading");
+    let (list, _) = below.split_once(".PP\n").expect("an end");
+    let number = |line: &&str| line.len() == 32 && line.bytes().all(|b| b.is_ascii_hexdigit());
+    let told: Vec<&str> = list.lines().filter(number).collect();
+    let real: Vec<&str> = Occasion::ALL.iter().map(|occasion| occasion.message_id()).collect();
+    assert_eq!(told, real);
+    let template = fs::read_to_string(directory().join("../systemd/adrt@.service"));
+    let template = template.expect("readable");
+    let (_, below) = template.split_once("\nRestartPreventExitStatus=").expect("the setting");
+    let (_, codes) = text.split_once(".SH WHAT EACH EXIT DOES TO THE UNIT\n").expect("heading");
+    let (codes, _) = codes.split_once(".SH ").expect("an end");
+    for code in below.lines().next().expect("codes").split(' ') {
+        let entry = codes.split(".TP\n").find(|entry| {
+            let mut heads =
+                entry.lines().next().unwrap_or_default().trim_start_matches(".B ").split(", ");
+            heads.any(|head| head == code)
+        });
+        assert!(entry.is_some_and(|entry| entry.contains(": failed")), "{code}");
+    }
+    for option in
+        ["user\\-name", "device", "group", "write", "read", "load\\-credential", "on\\-failure"]
+    {
+        assert!(text.contains(&format!("\\-\\-{option}")), "{option}");
     }
 }

@@ -12,7 +12,7 @@ use super::{
     attach, backup, checkpoints, completions, control, crashes, decisions, doctor, events, history,
     list, logs,
 };
-use super::{manage, metrics, notify, reviews, run, state, status, step};
+use super::{manage, metrics, notify, reviews, run, state, status, step, systemd};
 
 /// Keeps an AI agent alive and remembering.
 ///
@@ -98,6 +98,8 @@ pub enum Command {
     Rename(manage::RenameArgs),
     Rm(manage::RmArgs),
     Doctor(doctor::DoctorArgs),
+    #[command(subcommand, arg_required_else_help = true)]
+    Systemd(systemd::SystemdCommand),
     Completions(completions::CompletionsArgs),
 }
 
@@ -107,7 +109,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Memory", &["state", "checkpoints", "history", "crashes"]),
     ("Work", &["events", "reviews", "step", "notify"]),
     ("Decisions", &["decisions", "decide", "why"]),
-    ("Keep", &["backup", "restore", "rename", "rm", "doctor"]),
+    ("Keep", &["backup", "restore", "rename", "rm"]),
+    ("Machine", &["doctor", "systemd"]),
     ("Shell", &["completions"]),
 ];
 

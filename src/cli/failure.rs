@@ -7,6 +7,8 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
+use crate::output::{Priority, prefix_on_stderr};
+
 /// What sort of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -166,7 +168,9 @@ impl Failure {
 impl Failure {
     /// Writes it to stderr; that this may be closed is no reason to fail.
     pub fn tell(&self) {
-        let _ = io::stderr().lock().write_all(self.lines().as_bytes());
+        let prefix = prefix_on_stderr(Priority::Error);
+        let lines: String = self.lines().lines().map(|line| format!("{prefix}{line}\n")).collect();
+        let _ = io::stderr().lock().write_all(lines.as_bytes());
     }
 }
 

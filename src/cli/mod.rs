@@ -41,6 +41,7 @@ pub mod run;
 pub mod state;
 pub mod status;
 pub mod step;
+pub mod systemd;
 pub mod target;
 pub mod text;
 mod usage;
@@ -84,12 +85,12 @@ impl Context {
         Self { common, env, out, moment }
     }
 
-    /// Where all agents live.
+    /// Where all agents live, for who asks about them or tells them something.
     ///
     /// # Errors
     /// See [`target::state_dir`].
     pub fn state_dir(&self) -> Result<PathBuf, Failure> {
-        target::state_dir(self.common.state_dir.as_deref(), None, &self.env)
+        target::state_dir_to_ask(self.common.state_dir.as_deref(), &self.env)
     }
 }
 
@@ -142,6 +143,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
         Command::Rename(args) => manage::rename(&args, context),
         Command::Rm(args) => manage::rm(&args, context),
         Command::Doctor(args) => doctor::main(&args, context),
+        Command::Systemd(command) => systemd::main(command, context),
         Command::Completions(args) => completions::main(&args, context),
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! - state: `--state-dir`, `$ADRT_STATE_DIR`, `state-dir` of the configuration
 //!   file, `$STATE_DIRECTORY` (set by systemd), else `/var/lib/adrt` for root
-//!   and `$XDG_STATE_HOME/adrt` for others;
+//!   and `$XDG_STATE_HOME/adrt` for others. Where that is not there, commands
+//!   that run no agent look into `/var/lib/adrt`, for who may read it: the
+//!   group `adrt`;
 //! - sockets: `--runtime-dir`, `$ADRT_RUNTIME_DIR`, `runtime-dir` of the file,
 //!   `$RUNTIME_DIRECTORY`, else `/run/adrt` for root, `$XDG_RUNTIME_DIR/adrt`
 //!   for others, and `.run` in the state directory where there is none: a
@@ -14,10 +16,13 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
+use nix::unistd::AccessFlags;
 
 use super::env::Env;
 use super::failure::{Failure, Kind};
 
+/// Where root's agents live, and those of units that systemd runs.
+const STATE_OF_SERVICES: &str = "/var/lib/adrt";
 /// The directory's name under every base.
 const OURS: &str = "adrt";
 /// In the state directory; begins with a dot, so that it is no agent's.
@@ -32,7 +37,7 @@ pub fn state_dir(given: Option<&Path>, file: Option<&Path>, env: &Env) -> Result
         return Ok(dir);
     }
     if env.uid == 0 {
-        return Ok(Path::new("/var/lib").join(OURS));
+        return Ok(PathBuf::from(STATE_OF_SERVICES));
     }
     // The XDG rule: a relative value is to be ignored.
     if let Some(base) = env.path("XDG_STATE_HOME").filter(|_| is_absolute(env, "XDG_STATE_HOME")) {
@@ -48,6 +53,22 @@ pub fn state_dir(given: Option<&Path>, file: Option<&Path>, env: &Env) -> Result
             .why("neither HOME nor XDG_STATE_HOME is set")
             .hint("name one: --state-dir DIR, or ADRT_STATE_DIR=DIR")
     })
+}
+
+/// The same for a command that runs no agent: who has none of their own, and
+/// may look at those of the machine's services, means these.
+///
+/// # Errors
+/// As [`state_dir`].
+pub fn state_dir_to_ask(given: Option<&Path>, env: &Env) -> Result<PathBuf, Failure> {
+    let own = state_dir(given, None, env)?;
+    let is_chosen = chosen(given, "ADRT_STATE_DIR", None, "STATE_DIRECTORY", env).is_some();
+    if is_chosen || own.is_dir() {
+        return Ok(own);
+    }
+    let services = Path::new(STATE_OF_SERVICES);
+    let may_look = nix::unistd::access(services, AccessFlags::R_OK | AccessFlags::X_OK).is_ok();
+    Ok(if may_look { services.to_owned() } else { own })
 }
 
 /// Where control sockets live.

@@ -17,18 +17,25 @@
 //!   waits; adrt does not grow;
 //! - a closed or failing stdout is no reason to stop an agent: the text is
 //!   then dropped and counted;
-//! - adrt's own lines begin at the beginning of a line.
+//! - adrt's own lines begin at the beginning of a line;
+//! - where the descriptor is the journal of systemd, what goes out are entries
+//!   of it, of the same queue and in the same order (`journal`, `lines`).
 //!
 //! Not here: telling frames from text on the wire, which needs the protocol.
 
+mod entry;
 mod escape;
+mod journal;
+mod lines;
 mod log;
 mod ring;
 mod sink;
 mod text;
 mod writer;
 
+pub use entry::{Entry, Priority};
 pub use escape::escape_line;
+pub use journal::prefix_on_stderr;
 pub use log::{Log, Reader as LogReader, Record, Stream, Tail};
 pub use ring::{RING_BYTES, Ring, SharedRing};
 pub use sink::{CHUNK_BYTES, Full, QUEUE_BYTES, Sink};

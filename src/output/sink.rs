@@ -12,7 +12,9 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::sync::Notify;
 
+use super::entry::{Entry, Priority};
 use super::escape::escape_line;
+use super::journal::{Journal, is_journal};
 use super::writer::Writer;
 use crate::quiet;
 
@@ -56,6 +58,8 @@ pub struct Sink {
 /// What the loop and the writing thread share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    /// The descriptor is the journal.
+    journal: bool,
     queue: Mutex<Queue>,
     /// There is something to write, or nothing ever again.
     work: Condvar,
@@ -72,6 +76,22 @@ pub(super) enum Piece {
     Text(Vec<u8>),
     /// A line of adrt's, newline included, to begin at the beginning of one.
     Line(Vec<u8>),
+    /// The same for the journal.
+    Entry(Box<Entry>),
+    /// For the journal: text that follows is this incarnation's, or nobody's.
+    Whose(Option<u64>),
+}
+
+impl Piece {
+    /// What it takes of the room for adrt's own lines.
+    fn line_bytes(&self) -> usize {
+        match self {
+            Self::Text(_) => 0,
+            Self::Line(line) => line.len(),
+            Self::Entry(entry) => entry.bytes(),
+            Self::Whose(_) => size_of::<Self>(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +118,7 @@ impl Sink {
     /// # Errors
     /// The system has no thread to give.
     pub fn stdout() -> io::Result<Self> {
-        Self::start("adrt-stdout", copy_of(io::stdout().as_fd()))
+        Self::start("adrt-stdout", copy_of(io::stdout().as_fd()), None)
     }
 
     /// adrt's stderr.
@@ -106,7 +126,7 @@ impl Sink {
     /// # Errors
     /// The system has no thread to give.
     pub fn stderr() -> io::Result<Self> {
-        Self::start("adrt-stderr", copy_of(io::stderr().as_fd()))
+        Self::start("adrt-stderr", copy_of(io::stderr().as_fd()), None)
     }
 
     /// Any descriptor.
@@ -114,12 +134,26 @@ impl Sink {
     /// # Errors
     /// The system has no thread to give.
     pub fn to(fd: OwnedFd) -> io::Result<Self> {
-        Self::start("adrt-sink", Some(fd))
+        Self::start("adrt-sink", Some(fd), None)
     }
 
-    fn start(name: &str, fd: Option<OwnedFd>) -> io::Result<Self> {
-        let shared = Arc::<Shared>::default();
-        let writer = Writer::new(fd, Arc::clone(&shared));
+    /// adrt's stdout and stderr for the agent of that name: each of them that
+    /// is the journal of systemd gets entries of it.
+    ///
+    /// # Errors
+    /// The system has no thread or socket to give.
+    pub fn both_for(agent: &str) -> io::Result<(Self, Self)> {
+        let start = |name, fd: Option<OwnedFd>| {
+            let journal = fd.as_ref().is_some_and(is_journal).then(|| Journal::new(agent));
+            Self::start(name, fd, journal.transpose()?)
+        };
+        let stdout = start("adrt-stdout", copy_of(io::stdout().as_fd()))?;
+        Ok((stdout, start("adrt-stderr", copy_of(io::stderr().as_fd()))?))
+    }
+
+    fn start(name: &str, fd: Option<OwnedFd>, journal: Option<Journal>) -> io::Result<Self> {
+        let shared = Arc::new(Shared { journal: journal.is_some(), ..Shared::default() });
+        let writer = Writer::new(fd, journal, Arc::clone(&shared));
         // With SIGTTOU blocked, too, a terminal that was lent to the agent still
         // takes what adrt writes.
         quiet::spawn(name, Some(THREAD_STACK_BYTES), move || writer.run())?;
@@ -180,6 +214,33 @@ impl Sink {
     /// in it are escaped. Never waits; past a bound of their own, lines are
     /// dropped, and the next one says how many.
     pub fn line(&self, line: &str) {
+        self.put_own(|| Piece::Line((escape_line(line) + "\n").into_bytes()));
+    }
+
+    /// The same with all that is known of it, of which but for the journal
+    /// only the line is told.
+    pub fn entry(&self, entry: Entry) {
+        if self.shared.journal {
+            self.put_own(|| Piece::Entry(Box::new(entry)));
+        } else {
+            self.line(&entry.plain());
+        }
+    }
+
+    /// Text that follows is this incarnation's; or nobody's, and what was said
+    /// before is all. Means nothing but to the journal.
+    pub fn whose(&self, incarnation: Option<u64>) {
+        if self.shared.journal {
+            self.put_own(|| Piece::Whose(incarnation));
+        }
+    }
+
+    /// Whether it leads to the journal.
+    pub fn is_journal(&self) -> bool {
+        self.shared.journal
+    }
+
+    fn put_own(&self, piece: impl FnOnce() -> Piece) {
         let mut queue = self.shared.lock();
         if queue.closed || queue.line_bytes >= OWN_LINES_BYTES {
             queue.lost_lines += 1;
@@ -187,9 +248,15 @@ impl Sink {
         }
         if queue.lost_lines > 0 {
             let lost = std::mem::take(&mut queue.lost_lines);
-            queue.put_line(format!("adrt: {lost} lines are missing here: nobody read them\n"));
+            let missing = format!("{lost} lines are missing here: nobody read them");
+            let entry = Entry::own(Priority::Warning, missing);
+            queue.put_own(if self.shared.journal {
+                Piece::Entry(Box::new(entry))
+            } else {
+                Piece::Line((entry.plain() + "\n").into_bytes())
+            });
         }
-        queue.put_line(escape_line(line) + "\n");
+        queue.put_own(piece());
         self.shared.wake(queue);
     }
 
@@ -265,8 +332,9 @@ impl Shared {
 
     /// For the writer: all that waits. `None` when nothing comes any more.
     /// Buffers that were not needed for `patience` are given back to the
-    /// system: an agent that was loud once costs nothing afterwards.
-    pub(super) fn take(&self, patience: Duration) -> Option<VecDeque<Piece>> {
+    /// system: an agent that was loud once costs nothing afterwards. With
+    /// `holding`, nothing is given after it, for what the writer holds back.
+    pub(super) fn take(&self, patience: Duration, holding: bool) -> Option<VecDeque<Piece>> {
         let mut queue = self.lock();
         loop {
             if !queue.pieces.is_empty() {
@@ -277,13 +345,17 @@ impl Shared {
                 return None;
             }
             queue.idle = true;
-            if queue.spare.is_empty() {
+            if queue.spare.is_empty() && !holding {
                 queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
             } else {
                 let waited = self.work.wait_timeout(queue, patience);
                 let (woken, result) = waited.unwrap_or_else(PoisonError::into_inner);
                 queue = woken;
                 if result.timed_out() && queue.pieces.is_empty() {
+                    if holding {
+                        queue.idle = false;
+                        return Some(VecDeque::new());
+                    }
                     queue.spare = Vec::new();
                 }
             }
@@ -296,12 +368,13 @@ impl Shared {
         let mut queue = self.lock();
         queue.lose(lost);
         let before = queue.text_bytes;
+        queue.line_bytes -= piece.line_bytes();
         match piece {
             Piece::Text(buffer) => {
                 queue.text_bytes -= buffer.len();
                 queue.keep(buffer);
             }
-            Piece::Line(line) => queue.line_bytes -= line.len(),
+            Piece::Line(_) | Piece::Entry(_) | Piece::Whose(_) => {}
         }
         let has_room_again = before >= QUEUE_BYTES && queue.text_bytes < QUEUE_BYTES;
         let is_quiet = queue.text_bytes + queue.line_bytes == 0;
@@ -349,9 +422,9 @@ impl Queue {
         self.pieces.push_back(Piece::Text(buffer));
     }
 
-    fn put_line(&mut self, line: String) {
-        self.line_bytes += line.len();
-        self.pieces.push_back(Piece::Line(line.into_bytes()));
+    fn put_own(&mut self, piece: Piece) {
+        self.line_bytes += piece.line_bytes();
+        self.pieces.push_back(piece);
     }
 
     fn keep(&mut self, mut buffer: Vec<u8>) {

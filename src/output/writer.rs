@@ -1,5 +1,6 @@
 //! The thread behind a [`super::Sink`]: writes, waits, and gives up quietly.
 
+use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -9,16 +10,23 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::escape::Escaper;
+use super::journal::Journal;
 use super::sink::{Piece, Shared};
 
 /// How long empty buffers are kept after the last text.
 const SPARE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a traceback is held back for its next line, on its way to the
+/// journal: Python takes microseconds for it.
+const TRACEBACK_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The writing side of a sink.
 pub(super) struct Writer {
     /// `None` once it turned out to be closed for good.
     fd: Option<OwnedFd>,
     shared: Arc<Shared>,
+    /// Set if the descriptor is the journal.
+    journal: Option<Journal>,
     /// Set if the descriptor is a terminal.
     escaper: Option<Escaper>,
     /// For the escaped form of a piece.
@@ -28,19 +36,25 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(fd: Option<OwnedFd>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(fd: Option<OwnedFd>, journal: Option<Journal>, shared: Arc<Shared>) -> Self {
         let terminal = fd.as_ref().is_some_and(IsTerminal::is_terminal);
         let escaper = terminal.then(Escaper::default);
-        Self { fd, shared, escaper, scratch: Vec::new(), at_line_start: true }
+        Self { fd, shared, journal, escaper, scratch: Vec::new(), at_line_start: true }
     }
 
     /// Writes until the sink is closed.
     pub(super) fn run(mut self) {
-        while let Some(pieces) = self.shared.take(SPARE_PATIENCE) {
+        while let Some(pieces) = self.next() {
+            if let Some(journal) = self.journal.as_mut().filter(|_| pieces.is_empty()) {
+                journal.release(&mut self.fd);
+            }
             for piece in pieces {
                 let lost = self.piece(&piece);
                 self.shared.done(piece, lost);
             }
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.whose(None, &mut self.fd);
         }
         self.scratch.clear();
         if let Some(escaper) = &mut self.escaper {
@@ -49,8 +63,28 @@ impl Writer {
         }
     }
 
+    /// What is to be written next; nothing, when something was held back for long.
+    fn next(&self) -> Option<VecDeque<Piece>> {
+        let holds = self.journal.as_ref().is_some_and(Journal::holds);
+        self.shared.take(if holds { TRACEBACK_PATIENCE } else { SPARE_PATIENCE }, holds)
+    }
+
     /// Writes a piece; returns how many of its bytes were lost.
     fn piece(&mut self, piece: &Piece) -> usize {
+        let Some(journal) = &mut self.journal else { return self.plain(piece) };
+        let stream = &mut self.fd;
+        match piece {
+            Piece::Text(text) => journal.text(text, stream),
+            Piece::Entry(entry) => journal.entry(entry, stream),
+            Piece::Whose(next) => {
+                journal.whose(*next, stream);
+                0
+            }
+            Piece::Line(line) => journal.text(line, stream),
+        }
+    }
+
+    fn plain(&mut self, piece: &Piece) -> usize {
         let bytes = match (piece, &mut self.escaper) {
             (Piece::Text(text), None) => text,
             (Piece::Text(text), Some(escaper)) => {
@@ -59,6 +93,8 @@ impl Writer {
                 &self.scratch
             }
             (Piece::Line(line), _) if self.at_line_start => line,
+            // They are for the journal.
+            (Piece::Entry(_) | Piece::Whose(_), _) => return 0,
             (Piece::Line(line), escaper) => {
                 self.scratch.clear();
                 if let Some(escaper) = escaper {
@@ -80,7 +116,7 @@ impl Writer {
 /// Writes it all, however long that takes; returns how many bytes could not
 /// be. A descriptor that is closed, or whose reader is gone, is given up; one
 /// that fails otherwise (a full disk) is tried again with the next piece.
-fn write_all(fd: &mut Option<OwnedFd>, bytes: &[u8]) -> usize {
+pub(super) fn write_all(fd: &mut Option<OwnedFd>, bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while !rest.is_empty() {
         let Some(open) = fd else { return rest.len() };

@@ -77,9 +77,8 @@ pub(super) fn share_log(path: &Path) {
 /// # Errors
 /// Neither place will have it.
 pub fn bind(runtime_dir: &Path, home: &Home) -> io::Result<Bound> {
-    let tag = crc32c::crc32c(home.dir.as_os_str().as_encoded_bytes());
-    let usual = runtime_dir.join(format!("{}-{tag:08x}.sock", home.agent()));
-    bind_at(usual).or_else(|_| bind_at(home.dir.join("control.sock")))
+    bind_at(runtime_dir.join(home.socket_name()))
+        .or_else(|_| bind_at(home.dir.join("control.sock")))
 }
 
 fn bind_at(path: PathBuf) -> io::Result<Bound> {

@@ -21,6 +21,7 @@ use super::post::{self, PostOffice};
 use super::relay::Client;
 use super::rules::{self, Rereader};
 use super::sources;
+use super::told::tell;
 use crate::clock;
 use crate::feed::Feed;
 use crate::output::{Log, Sink};
@@ -286,8 +287,8 @@ impl Driver {
         }
         if let Some(Err(failure)) = self.writer.take().map(Writer::stop) {
             // All that was acknowledged is in the log, and read at the next start.
-            self.stderr
-                .line(&format!("adrt: the database was not closed cleanly: {}", failure.message));
+            let what = "the database was not closed cleanly";
+            tell(&self.stderr, Level::Warning, format!("{what}: {}", failure.message));
         }
         if let Some(control) = &self.control {
             control.remove();
@@ -361,7 +362,11 @@ impl Driver {
             // The loop's next turn does what was waited for.
             Event::StdinWritable | Event::SinkHasRoom => {}
             Event::Timeout => self.handle(Input::Tick),
-            Event::Watchdog => self.manager.watchdog(),
+            // Without its store adrt answers nobody: better to be started anew.
+            Event::Watchdog if self.writer.as_ref().is_none_or(Writer::is_alive) => {
+                self.manager.watchdog();
+            }
+            Event::Watchdog => {}
             Event::MemoryLook => self.look_at_memory(),
         }
     }

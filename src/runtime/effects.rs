@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::child::Child;
 use super::driver::Driver;
-use super::rules;
-use crate::output::{Sink, Stream};
+use super::{rules, told};
+use crate::output::{Entry, Priority, Stream};
 use crate::store::writer::Command;
-use crate::supervisor::io::{Effect, Input, Level, Outcome, Verdict};
+use crate::supervisor::io::{Effect, Input, Level, Occasion, Outcome, Verdict};
 
 impl Driver {
     /// Carries out effects, in order. `line` is what [`Effect::PassLine`] means.
@@ -43,8 +43,8 @@ impl Driver {
                 Effect::Post(row) => self.post_office.send(row),
                 Effect::Notify(notice) => self.manager.tell(notice),
                 Effect::Alert(alert) => self.alerts.raise(alert),
-                Effect::Log { level, message, from_agent } => {
-                    self.tell(level, &message, from_agent)
+                Effect::Log { level, message, from_agent, occasion, fields } => {
+                    self.tell(level, told::entry(level, message, from_agent, occasion, fields));
                 }
                 Effect::Exit(verdict) => self.exit(verdict),
             }
@@ -70,16 +70,16 @@ impl Driver {
         let trouble = match report {
             Ok(found) => {
                 for line in rules::warnings(&file, &found) {
-                    self.tell(Level::Warning, &line, false);
+                    self.say(Level::Warning, line);
                 }
                 let summary = format!("read again: {}", rules::summary(&file, &found));
-                self.tell(Level::Info, &summary, false);
+                self.log_as(Occasion::RulesRead, Level::Info, summary);
                 self.handle(Input::Policy(Arc::new(found.policy)));
                 None
             }
             Err(fault) => {
                 let trouble = format!("the rules stay as they were: {fault}");
-                self.tell(Level::Error, &trouble, false);
+                self.log_as(Occasion::RulesRefused, Level::Error, trouble.clone());
                 self.handle(Input::PolicyRefused(fault.to_string()));
                 Some(trouble)
             }
@@ -89,12 +89,28 @@ impl Driver {
         }
     }
 
-    pub(super) fn tell(&self, level: Level, message: &str, from_agent: bool) {
-        if level >= self.told_from {
-            say(&self.stderr, message, from_agent);
-        }
+    fn log_as(&self, occasion: Occasion, level: Level, message: String) {
+        self.tell(level, told::entry(level, message, false, Some(occasion), None));
+    }
+
+    /// adrt's own words, and nothing beside them.
+    pub(super) fn say(&self, level: Level, message: impl Into<String>) {
+        self.tell(level, told::own(level, message));
+    }
+
+    /// Says it on stderr, if it is grave enough, and keeps it in the log. The
+    /// journal has what people may look for in any case.
+    fn tell(&self, level: Level, mut entry: Entry) {
         if level >= self.told_from.min(Level::Info) {
-            self.log.line(if from_agent { Stream::Log } else { Stream::Adrt }, message);
+            let stream = if entry.from_agent { Stream::Log } else { Stream::Adrt };
+            self.log.line(stream, &entry.message);
+        }
+        let is_looked_for = entry.message_id.is_some() && self.stderr.is_journal();
+        if is_looked_for {
+            entry.priority = entry.priority.min(Priority::Info);
+        }
+        if level >= self.told_from || is_looked_for {
+            self.stderr.entry(entry);
         }
     }
 
@@ -111,13 +127,7 @@ impl Driver {
     pub(super) fn flush_log(&self) {
         if let Some(error) = self.log.flush() {
             let message = format!("nothing more is kept for adrt logs: {error}");
-            say(&self.stderr, &message, false);
+            told::tell(&self.stderr, Level::Warning, message);
         }
     }
-}
-
-/// A line on adrt's stderr.
-pub(super) fn say(stderr: &Sink, message: &str, from_agent: bool) {
-    let who = if from_agent { "agent" } else { "adrt" };
-    stderr.line(&format!("{who}: {message}"));
 }

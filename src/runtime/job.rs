@@ -60,7 +60,7 @@ impl Driver {
             // It would be stopped again at once, and so on.
             let what = "the agent reads a terminal that adrt has not in its foreground: it is \
                         left stopped";
-            self.tell(Level::Warning, what, false);
+            self.say(Level::Warning, what);
         } else if let Some(pid) = pid {
             let _ended = self.reaper.halt_group(pid, false);
         }

@@ -105,6 +105,7 @@ impl Driver {
             Ok((process, child)) => {
                 let pid = child.pid;
                 self.note_begin(&child);
+                self.whose(Some(incarnation));
                 self.child = Some(child);
                 self.handle(Input::Spawned { incarnation, process, token });
                 if let Some(place) = self.early_ends.iter().position(|e| Some(e.pid) == pid) {
@@ -126,6 +127,12 @@ impl Driver {
             None => format!("a client has attached itself, incarnation {}", child.incarnation),
         };
         self.log.line(Stream::Adrt, &begun);
+    }
+
+    /// Whose text it is that comes from now on.
+    pub(super) fn whose(&self, incarnation: Option<Incarnation>) {
+        self.text.whose(incarnation);
+        self.stderr.whose(incarnation);
     }
 
     pub(super) fn signal_child(&mut self, incarnation: Incarnation, signal: GroupSignal) {
@@ -182,7 +189,7 @@ impl Driver {
 
     fn complain(&self, complaint: Option<String>) {
         if let Some(complaint) = complaint {
-            self.tell(Level::Warning, &complaint, false);
+            self.say(Level::Warning, complaint);
         }
     }
 

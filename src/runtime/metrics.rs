@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::effects::say;
+use super::told::tell;
 use crate::clock;
 use crate::metrics::{self, Figures, Format, Usage};
 use crate::output::Sink;
 use crate::quiet;
 use crate::store::home::Home;
 use crate::store::read::Reader;
+use crate::supervisor::io::Level;
 
 /// How often the file is written anew: as often as most collectors ask.
 const EVERY: Duration = Duration::from_secs(15);
@@ -173,11 +174,15 @@ impl Page {
             match outcome {
                 Err(error) if !failed => {
                     let path = self.path.display();
-                    say(&self.stderr, &format!("metrics can't be kept in {path}: {error}"), false);
+                    tell(
+                        &self.stderr,
+                        Level::Warning,
+                        format!("metrics can't be kept in {path}: {error}"),
+                    );
                     failed = true;
                 }
                 Ok(()) if failed => {
-                    say(&self.stderr, "metrics are kept again", false);
+                    tell(&self.stderr, Level::Info, "metrics are kept again");
                     failed = false;
                 }
                 Ok(()) | Err(_) => {}

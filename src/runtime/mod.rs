@@ -43,6 +43,7 @@ pub mod rules;
 mod run;
 mod sources;
 mod stdin_queue;
+mod told;
 mod wire;
 
 pub use attach::attach;

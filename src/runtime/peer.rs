@@ -10,23 +10,42 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, getsockopt, socket};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::json;
 use crate::protocol::reply;
 use crate::store::home::Home;
-use crate::store::lock::{self, Holder};
+use crate::store::lock::{self, Holder, HolderKind};
 
 /// How long an adrt that may be about to go is waited for.
 const GLANCE: Duration = Duration::from_secs(1);
 /// Largest state's text, and room for the frame around it.
 const ANSWER_MAX_BYTES: u64 = 1 << 30;
 
+/// Where the sockets of services are.
+const SHARED_RUNTIME_DIR: &str = "/run/adrt";
+
 /// The `adrt run` or `adrt attach` that holds the agent, if there is one.
 pub fn running(home: &Home) -> Option<Holder> {
-    lock::holder(home).filter(|holder| holder.kind.answers())
+    lock::holder(home).filter(|holder| holder.kind.answers()).or_else(|| unseen(home))
+}
+
+/// The service that holds an agent of another user. Its lock is not to be
+/// read, but where its socket is can be known, and whoever is in the group
+/// `adrt` may use that.
+fn unseen(home: &Home) -> Option<Holder> {
+    let readable = std::fs::read_dir(&home.dir);
+    if !readable.is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+        return None;
+    }
+    let socket = Path::new(SHARED_RUNTIME_DIR).join(home.socket_name());
+    // One that an adrt left behind when it was killed answers nobody.
+    let stream = connect(&socket, GLANCE).ok()?;
+    let pid = getsockopt(&stream, PeerCredentials).ok()?.pid();
+    Some(Holder { pid, kind: HolderKind::Run, socket: Some(socket) })
 }
 
 /// Whether the agent of that adrt is leaving it, or has left. One that has

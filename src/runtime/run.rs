@@ -12,11 +12,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::geteuid;
+
 use super::alerts::{self, Alerts};
 use super::control::{self, Bound};
 use super::driver::{Agent, Driver, Parts};
-use super::effects::say;
 use super::environment::Template;
+use super::told::tell;
 use super::{peer, python_client, rules};
 use crate::clock;
 use crate::engines::decision;
@@ -69,6 +71,13 @@ pub enum RunError {
         /// The one that was given.
         ours: PathBuf,
     },
+    /// The agent is another user's.
+    OtherUser {
+        /// Which.
+        agent: String,
+        /// Whose.
+        uid: u32,
+    },
     /// Who wants to attach belongs to an incarnation whose adrt was killed.
     LeftOver,
     /// Events can't be read from where they are to come from.
@@ -98,6 +107,9 @@ impl fmt::Display for RunError {
             Self::LeftOver => f.write_str(
                 "the program that started this is left over from a run whose adrt was killed",
             ),
+            Self::OtherUser { agent, uid } => {
+                write!(f, "{agent:?} belongs to user number {uid}")
+            }
             Self::OtherScript { agent, theirs, ours } => write!(
                 f,
                 "the state of {agent:?} belongs to {}, not to {}",
@@ -142,9 +154,9 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     }
     kin::kill_noted(&home.kin_path());
     let (_lock, control) = held.unzip();
-    let stderr = Sink::stderr().map_err(system("output thread"))?;
+    let (text, stderr) = Sink::both_for(&settings.agent).map_err(system("output thread"))?;
     let kin = Arc::new(kin(settings, &home, &stderr)?);
-    let ends = ends(settings, &home, control.as_ref(), &kin, stderr)?;
+    let ends = ends(settings, &home, control.as_ref(), &kin, (text, stderr))?;
     let beside = Beside { sensors, rules };
     let verdict = drive(parts(settings, control, (store, boot), signals, ends, beside)?)?;
     nothing_is_left(&kin, &home);
@@ -158,7 +170,11 @@ fn kin(settings: &Settings, home: &Home, stderr: &Sink) -> Result<Kin, RunError>
     let group = match Group::make(&settings.agent, &mark, settings.memory_max) {
         Err(refusal) if settings.memory_max.is_some() => return Err(RunError::MemoryMax(refusal)),
         Err(refusal) => {
-            say(stderr, &format!("the agent has no control group of its own: {refusal}"), false);
+            tell(
+                stderr,
+                Level::Warning,
+                format!("the agent has no control group of its own: {refusal}"),
+            );
             None
         }
         Ok(group) => group,
@@ -168,7 +184,7 @@ fn kin(settings: &Settings, home: &Home, stderr: &Sink) -> Result<Kin, RunError>
         && let Err(e) = kin.note(&home.kin_path())
     {
         let what = "what is left of the agent after a kill -9 of adrt may not be found";
-        say(stderr, &format!("{what}: {}: {e}", home.kin_path().display()), false);
+        tell(stderr, Level::Warning, format!("{what}: {}: {e}", home.kin_path().display()));
     }
     Ok(kin)
 }
@@ -187,12 +203,19 @@ pub(super) fn read_rules(settings: &Settings) -> Result<Option<Rules>, RunError>
     settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Rules)
 }
 
-/// Where the agent is, once it is known that its events can be read.
+/// Where the agent is, once it is known that its events can be read, and that
+/// it is this user's.
 pub(super) fn place(settings: &Settings) -> Result<Home, RunError> {
     if let Some(source) = source(settings) {
         feed::check(&source).map_err(RunError::Source)?;
     }
-    Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)
+    let home = Home::new(&settings.state_dir, &settings.agent).map_err(RunError::Home)?;
+    let stranger = home.owner().filter(|uid| *uid != geteuid().as_raw() && !settings.ephemeral);
+    match stranger {
+        // What it wrote its own user could not read any more.
+        Some(uid) => Err(RunError::OtherUser { agent: settings.agent.clone(), uid }),
+        None => Ok(home),
+    }
 }
 
 /// A command that can't be executed, before anything is made for it: a slip of
@@ -303,11 +326,12 @@ fn ends(
     home: &Home,
     control: Option<&Bound>,
     kin: &Arc<Kin>,
-    stderr: Sink,
+    (text, stderr): (Sink, Sink),
 ) -> Result<Ends, RunError> {
     let client = settings.python_client.then(|| python_client::install(settings, home));
     let client = client.transpose().unwrap_or_else(|e| {
-        stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
+        let what = "the Python client can't be laid out for the agent";
+        tell(&stderr, Level::Warning, format!("{what}: {e}"));
         None
     });
     let reaper = Reaper::for_kin(Arc::clone(kin));
@@ -318,7 +342,7 @@ fn ends(
         reaper,
         memory: kin.group().map_or_else(Watch::of_this_process, Group::watch),
         notifier: Notifier::from_env().map_err(system("service manager"))?,
-        text: Sink::stdout().map_err(system("output thread"))?,
+        text,
         stderr,
     })
 }
@@ -337,7 +361,7 @@ pub(super) fn parts(
         rules.map_or_else(Default::default, |rules| first_rules(settings, rules, &stderr));
     // An agent that is not told of the machine runs all the same.
     let sensors = sensors.unwrap_or_else(|e| {
-        stderr.line(&format!("adrt: the machine's sensors are not read: {e}"));
+        tell(&stderr, Level::Warning, format!("the machine's sensors are not read: {e}"));
         None
     });
     let log = control.as_ref().map(|bound| log(settings, bound, &stderr)).unwrap_or_default();
@@ -397,8 +421,8 @@ fn feed(
     let (stderr, log, told_from) = (stderr.clone(), log.clone(), told_from(settings));
     let tell = move |level, message: &str| {
         if level >= told_from {
-            say(&stderr, message, false);
             log.line(Stream::Adrt, message);
+            tell(&stderr, level, message);
         }
     };
     Feed::start(source, position, settings.max_frame, Box::new(tell)).map(Some)
@@ -408,7 +432,9 @@ fn feed(
 /// is. An agent runs without one, too.
 fn log(settings: &Settings, control: &Bound, stderr: &Sink) -> Log {
     let path = control.log_path();
-    let missing = |why: String| say(stderr, &format!("adrt logs will show nothing: {why}"), false);
+    let missing = |why: String| {
+        tell(stderr, Level::Warning, format!("adrt logs will show nothing: {why}"));
+    };
     let placed =
         Home::new(&settings.state_dir, &settings.agent).and_then(|home| home.set_log_place(&path));
     if let Err(error) = placed {
@@ -433,10 +459,10 @@ pub(super) fn sensors(settings: &Settings) -> io::Result<Option<Sensors>> {
 fn first_rules(settings: &Settings, rules: Rules, stderr: &Sink) -> Arc<decision::Policy> {
     let Some(file) = &settings.rules else { return Arc::default() };
     for line in rules::warnings(file, &rules) {
-        say(stderr, &line, false);
+        tell(stderr, Level::Warning, line);
     }
     if settings.verbose {
-        say(stderr, &rules::summary(file, &rules), false);
+        tell(stderr, Level::Info, rules::summary(file, &rules));
     }
     Arc::new(rules.policy)
 }

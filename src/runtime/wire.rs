@@ -143,6 +143,7 @@ impl Driver {
                 child.ring.push(rest);
             }
         }
+        self.whose(None);
         let (incarnation, output) = (child.incarnation, child.ring.take());
         self.handle(Input::Drained { incarnation, output });
     }

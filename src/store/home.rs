@@ -163,13 +163,31 @@ impl Home {
         make_dir(&self.dir)
     }
 
-    /// Whether there is an agent here: a database, or one put aside.
+    /// Whether there is an agent here: a database, or one put aside; or what
+    /// is another user's, who alone can say.
     pub fn exists(&self) -> bool {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return false };
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) => return e.kind() == io::ErrorKind::PermissionDenied,
+        };
         entries.flatten().any(|entry| {
             let name = entry.file_name();
             name == DB_DIR || name.to_string_lossy().starts_with("db.")
         })
+    }
+
+    /// Whose it is: the owner of the directory, or, where root would make it,
+    /// of that above, to whom [`Home::create`] leaves it.
+    pub fn owner(&self) -> Option<u32> {
+        let of = |dir: &Path| fs::symlink_metadata(dir).ok().map(|meta| meta.uid());
+        let is_root = nix::unistd::geteuid().is_root();
+        of(&self.dir).or_else(|| of(self.dir.parent().filter(|_| is_root)?))
+    }
+
+    /// What the control socket is called in a directory that agents share.
+    pub fn socket_name(&self) -> String {
+        let tag = crc32c::crc32c(self.dir.as_os_str().as_encoded_bytes());
+        format!("{}-{tag:08x}.sock", self.agent)
     }
 
     /// `<state-dir>/<agent>/db`.

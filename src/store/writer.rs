@@ -92,6 +92,12 @@ impl Writer {
         let _ = self.commands.send(command);
     }
 
+    /// Whether the thread is there; a slow disk may keep it for long, but only
+    /// a panic ends it.
+    pub fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
     /// Lets it finish what it was told, close the file with the WAL moved
     /// into it, and end.
     ///

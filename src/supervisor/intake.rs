@@ -1,7 +1,7 @@
 //! Lines from the agent and from operators, on their way into the queue.
 
 use super::apply::Applied;
-use super::io::{ConnId, Effect, Incarnation, Level, Notice};
+use super::io::{ConnId, Effect, Incarnation, Level};
 use super::machine::{Live, Machine, Phase, Wire};
 use super::queue::{Body, Origin, Work};
 use crate::json::JsonFault;
@@ -153,9 +153,9 @@ impl Machine {
 
     fn agent_says(&mut self, line: String) {
         if let Some(live) = &mut self.live {
-            live.said = Some(line.clone());
+            live.said = Some(line);
         }
-        self.out.push(Effect::Notify(Notice::Status(line)));
+        self.announced.dirty = true;
     }
 
     fn agent_log(&mut self, origin: Origin, line: LogLine) {
@@ -165,11 +165,9 @@ impl Machine {
             LogLevel::Warning => Level::Warning,
             LogLevel::Error => Level::Error,
         };
-        let message = match line.fields {
-            Some(fields) => format!("{} {fields}", line.message),
-            None => line.message,
-        };
-        self.out.push(Effect::Log { level, message, from_agent: true });
+        let LogLine { message, fields, .. } = line;
+        let occasion = None;
+        self.out.push(Effect::Log { level, message, from_agent: true, occasion, fields });
         self.answer_at_once(origin);
     }
 

@@ -18,6 +18,7 @@ use crate::engines::decision::Policy;
 
 pub use super::alerts::{Alert, AlertKind};
 pub use super::exit::{Exit, ExitClass, Oom};
+pub use super::occasion::Occasion;
 pub use super::rulings::{CalibrationRow, DecisionRef, DecisionRow, PolicyRow};
 pub use super::units::{
     Answer, Boot, CheckpointInfo, CheckpointReason, CheckpointRef, CheckpointRow, Committed,
@@ -308,6 +309,10 @@ pub enum Effect {
         message: String,
         /// `adrt` or the agent through `log`.
         from_agent: bool,
+        /// What it is about, where somebody may look for that.
+        occasion: Option<Occasion>,
+        /// More of it: the members of a JSON object, as text.
+        fields: Option<String>,
     },
     /// Tell a person, by `--on-alert`.
     Alert(Alert),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::attached;
 use super::cause::StartReason;
-use super::io::{Effect, GroupSignal, Level, Outcome};
+use super::io::{Effect, GroupSignal, Level, Occasion, Outcome};
 use super::machine::{Machine, Phase, Wire};
 use super::queue::{Origin, Work};
 use crate::clock::Mono;
@@ -113,7 +113,11 @@ impl Machine {
             Phase::Running if at_once => {
                 let then =
                     if self.setup.attached { attached::LETTING_GO } else { "killing the agent" };
-                self.log(Level::Warning, format!("asked a second time to stop, by {who}: {then}"));
+                self.log_as(
+                    Occasion::Killed,
+                    Level::Warning,
+                    format!("asked a second time to stop, by {who}: {then}"),
+                );
                 self.begin_leaving(Why::Stop);
                 self.kill();
             }
@@ -174,6 +178,7 @@ impl Machine {
         }
         let Some(live) = &mut self.live else { return };
         let quits = why == Why::Stop && self.stopping.as_ref().is_some_and(|s| s.trace);
+        self.announced.dirty = true;
         if let Some(leaving) = &mut live.leaving {
             leaving.why = leaving.why.max(why);
             if !quits || leaving.stage == Stage::Killed {
@@ -253,7 +258,11 @@ impl Machine {
             }
             Stage::Terminated => {
                 let then = if self.setup.attached { attached::LETTING_GO } else { "killing it" };
-                self.log(Level::Warning, format!("the agent did not end in time: {then}"));
+                self.log_as(
+                    Occasion::Killed,
+                    Level::Warning,
+                    format!("the agent did not end in time: {then}"),
+                );
                 self.kill();
             }
             Stage::Killed => {}

@@ -8,12 +8,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::attached;
 use super::cause::{DownSince, StartCause, StartReason};
 use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
 use super::io::{
-    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Notice, Oom,
-    Outcome, ProcessIdentity, SpawnFailure,
+    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Notice,
+    Occasion, Oom, Outcome, ProcessIdentity, SpawnFailure,
 };
 use super::leaving::{Stopping, Why};
 use super::machine::{Delay, Live, Machine, Phase, Readiness, Wire};
@@ -22,6 +24,7 @@ use super::pulse::Pulse;
 use super::queue::{Origin, Own, Work};
 use super::restart::{CRASH_LOOP, Ended, Next};
 use super::setup::OnCrashLoop;
+use super::status::millis;
 use crate::clock::{Mono, span};
 use crate::protocol::message::{Request, Restore};
 
@@ -75,7 +78,10 @@ impl Machine {
         if self.ready == Readiness::Pending(None) {
             self.ready = Readiness::Pending(Some(self.now.mono + self.setup.ready_timeout));
         }
-        self.notify_status(format!("running, incarnation {incarnation}, pid {}", process.pid));
+        let (reason, pid) = (self.cause.reason.as_str(), process.pid);
+        let fields = json!({"agent_pid": pid, "reason": reason});
+        let line = format!("agent started: incarnation {incarnation} ({reason}), process {pid}");
+        self.log_with(Occasion::Started, Level::Debug, line, &fields);
         self.live = Some(Live {
             incarnation,
             process,
@@ -282,7 +288,8 @@ impl Machine {
         }
         let list: Vec<String> = dead.iter().map(u64::to_string).collect();
         self.restarts.progress();
-        self.log(
+        self.log_as(
+            Occasion::DeadLetter,
             Level::Error,
             format!(
                 "event {} is given up: the agent died {most} times over it (--max-attempts); \
@@ -372,13 +379,31 @@ impl Machine {
         }
     }
 
+    fn occasion_of_end(&self, class: ExitClass, next: &Next) -> Occasion {
+        let goes_on = matches!(next, Next::Start { .. });
+        if !class.is_crash() {
+            Occasion::Ended
+        } else if !goes_on && self.stopping.is_none() {
+            Occasion::GaveUp
+        } else if self.restarts.is_loop() || self.restarts.is_unstable(self.age()) {
+            Occasion::CrashLoop
+        } else {
+            Occasion::Crashed
+        }
+    }
+
     fn report_end(&mut self, settled: &Settled, next: &Next) {
         let Settled { summary, uptime, class, .. } = settled;
         if settled.exec_code.is_some() {
             // The verdict says all of it.
             return;
         }
-        let level = if class.is_crash() { Level::Warning } else { Level::Info };
+        let occasion = self.occasion_of_end(*class, next);
+        let level = match occasion {
+            Occasion::GaveUp => Level::Error,
+            _ if class.is_crash() => Level::Warning,
+            _ => Level::Info,
+        };
         let then = match next {
             Next::Start { delay, why } if delay.is_zero() => format!("; starting again ({why})"),
             Next::Start { delay, why } => {
@@ -392,12 +417,20 @@ impl Machine {
         } else {
             format!("agent {summary} after {}", span(*uptime))
         };
-        self.log(level, format!("{what}{then}"));
-        if let Next::Start { delay, .. } = next
-            && !delay.is_zero()
-        {
-            self.notify_status(format!("{what}; next start in {}", span(*delay)));
+        let mut fields = json!({
+            "class": class.as_str(),
+            "uptime_ms": millis(*uptime),
+            "crashes_in_row": self.restarts.crashes_in_row(),
+        });
+        match settled.exit {
+            Some(Exit::Code(code)) => fields["code"] = json!(code),
+            Some(Exit::Signal { signal, .. }) => fields["signal"] = json!(signal),
+            None => {}
         }
+        if let Next::Start { delay, .. } = next {
+            fields["backoff_ms"] = json!(millis(*delay));
+        }
+        self.log_with(occasion, level, format!("{what}{then}"), &fields);
     }
 
     /// Lets a delay pass before the next start.

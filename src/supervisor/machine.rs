@@ -33,13 +33,14 @@ use std::time::Duration;
 
 use super::age::AgeBase;
 use super::alerts::Alarms;
+use super::announce::Announced;
 use super::apply::Judgement;
 use super::book::Book;
 use super::cause::StartCause;
 use super::counters::{Counters, Tally};
 use super::desk::Desk;
 use super::io::{
-    Boot, CheckpointReason, Effect, Exit, GroupSignal, Incarnation, Input, Level, Notice, Oom,
+    Boot, CheckpointReason, Effect, Exit, GroupSignal, Incarnation, Input, Level, Occasion, Oom,
     ProcessIdentity, Request as SignalRequest, Seq, Unit, UnitId, Verdict,
 };
 use super::leaving::{Leaving, Stopping};
@@ -187,6 +188,8 @@ pub struct Machine {
     pub(super) store_dead: Option<String>,
     /// READY=1 is out, or the point in time at which it goes out anyway.
     pub(super) ready: Readiness,
+    /// What the service manager shows.
+    pub(super) announced: Announced,
     pub(super) out: Vec<Effect>,
 }
 
@@ -238,6 +241,7 @@ impl Machine {
             restart_asked: false,
             store_dead: None,
             ready: Readiness::Pending(None),
+            announced: Announced::default(),
             out: Vec::new(),
         }
     }
@@ -328,8 +332,9 @@ impl Machine {
         let checkpoint = checkpoint.and_then(Book::checkpoint_deadline);
         let own =
             [self.progress_at(), self.desk_timeout(), self.eof_deadline(), self.pulse_deadline()];
-        let alert = self.alert_deadline();
-        [phase, ready, probe, checkpoint, alert].into_iter().chain(own).flatten().min()
+        let told = [self.alert_deadline(), self.announce_at()];
+        let all = [phase, ready, probe, checkpoint].into_iter().chain(own).chain(told);
+        all.flatten().min()
     }
 
     /// Whether a line of the agent's wire may be handed in. While not, its
@@ -381,6 +386,7 @@ impl Machine {
         self.let_go_if_answered();
         self.raise_alerts();
         self.close_if_done();
+        self.announce();
     }
 
     fn pass_deadlines(&mut self) {
@@ -481,14 +487,37 @@ impl Machine {
     pub(super) fn set_phase(&mut self, phase: Phase) {
         self.phase = phase;
         self.phase_since = self.now.wall;
+        self.announced.dirty = true;
     }
 
     pub(super) fn log(&mut self, level: Level, message: impl Into<String>) {
-        self.out.push(Effect::Log { level, message: message.into(), from_agent: false });
+        self.tell(level, None, message.into(), None);
     }
 
-    pub(super) fn notify_status(&mut self, line: impl Into<String>) {
-        self.out.push(Effect::Notify(Notice::Status(line.into())));
+    /// A line that somebody may look for.
+    pub(super) fn log_as(&mut self, occasion: Occasion, level: Level, message: impl Into<String>) {
+        self.tell(level, Some(occasion), message.into(), None);
+    }
+
+    /// The same with what is known beside it: an object.
+    pub(super) fn log_with(
+        &mut self,
+        occasion: Occasion,
+        level: Level,
+        message: impl Into<String>,
+        fields: &serde_json::Value,
+    ) {
+        self.tell(level, Some(occasion), message.into(), Some(fields.to_string()));
+    }
+
+    fn tell(
+        &mut self,
+        level: Level,
+        occasion: Option<Occasion>,
+        message: String,
+        fields: Option<String>,
+    ) {
+        self.out.push(Effect::Log { level, message, from_agent: false, occasion, fields });
     }
 
     pub(super) fn limits(&self) -> Limits {

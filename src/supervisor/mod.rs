@@ -35,6 +35,7 @@ pub mod alerts;
 pub mod exit;
 pub mod io;
 pub mod machine;
+pub mod occasion;
 pub mod restart;
 pub mod rulings;
 pub mod units;
@@ -42,6 +43,7 @@ pub mod work;
 
 mod age;
 mod agenda;
+mod announce;
 mod answers;
 mod apply;
 mod attached;

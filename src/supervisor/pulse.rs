@@ -33,7 +33,7 @@
 
 use std::time::Duration;
 
-use super::io::{Incarnation, Level};
+use super::io::{Incarnation, Level, Occasion};
 use super::leaving::Why;
 use super::machine::{Live, Machine, Phase, Wire};
 use crate::clock::{Mono, span};
@@ -164,7 +164,7 @@ impl Machine {
 
     /// It is made to end, and why is remembered for the ledger.
     pub(super) fn hangs(&mut self, how: String, option: &str) {
-        self.log(Level::Warning, format!("the agent hangs: {how} ({option})"));
+        self.log_as(Occasion::Killed, Level::Warning, format!("the agent hangs: {how} ({option})"));
         if let Some(live) = &mut self.live {
             live.hung = Some(how);
         }

@@ -126,7 +126,7 @@ impl Machine {
     }
 
     /// Requests that wait for their commit.
-    fn writes_waiting(&self) -> usize {
+    pub(super) fn writes_waiting(&self) -> usize {
         use super::queue::Work;
         let is_write = |work: &&Work| matches!(work, Work::Request(Request::Write(_)));
         self.queue.works().filter(is_write).count()
@@ -137,6 +137,6 @@ fn checkpoint(info: &super::io::CheckpointInfo) -> Value {
     json!({"id": info.id, "version": info.version, "created": info.created.rfc3339()})
 }
 
-fn millis(span: std::time::Duration) -> u64 {
+pub(super) fn millis(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

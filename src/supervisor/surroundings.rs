@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::io::Level as LogLevel;
+use super::io::{Level as LogLevel, Occasion};
 use super::machine::Machine;
 use super::queue::{Origin, Work};
 use crate::clock::{Now, Wall};
@@ -106,7 +106,7 @@ impl Machine {
         let Some(level) = self.environment.take(sample, self.now) else { return };
         let grave = level > before && level >= Level::High;
         let log_level = if grave { LogLevel::Warning } else { LogLevel::Info };
-        self.log(log_level, self.environment.in_words(before));
+        self.log_as(Occasion::Environment, log_level, self.environment.in_words(before));
         self.tell_environment();
     }
 

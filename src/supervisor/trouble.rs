@@ -19,7 +19,9 @@
 
 use std::time::Duration;
 
-use super::io::{CheckpointReason, Committed, Effect, Level, StoreFailure, StoreFailureKind};
+use super::io::{
+    CheckpointReason, Committed, Effect, Level, Occasion, StoreFailure, StoreFailureKind,
+};
 use super::leaving::{Stopping, Why};
 use super::machine::{Machine, Phase};
 use super::queue::{Body, Flight, Origin, Own, Waiting, Work};
@@ -180,7 +182,8 @@ impl Machine {
             trouble.message.clone_from(&failure.message);
             return;
         }
-        self.log(
+        self.log_as(
+            Occasion::StoreFailing,
             Level::Error,
             format!("{}: {}; {}", headline(failure.kind), failure.message, advice(failure.kind)),
         );
@@ -196,7 +199,7 @@ impl Machine {
             owed: Vec::new(),
             probing: false,
         });
-        self.notify_status(format!("{}, nothing acknowledged is lost", headline(failure.kind)));
+        self.announced.dirty = true;
     }
 
     fn outcome_unknown(&mut self, failure: &StoreFailure, unanswered: Vec<Flight>) {
@@ -239,7 +242,11 @@ impl Machine {
 
     /// The file could not be read again, or not at all.
     pub(super) fn restore_failed(&mut self, failure: &StoreFailure) {
-        self.log(Level::Error, format!("can't read the state: {}", failure.message));
+        self.log_as(
+            Occasion::StoreUnreadable,
+            Level::Error,
+            format!("can't read the state: {}", failure.message),
+        );
         let who = "a store that can't be read".into();
         self.stopping = Some(Stopping { who, at_once: true, trace: false });
         self.store_dead = Some(failure.message.clone());
@@ -273,7 +280,8 @@ impl Machine {
         }
         let Some(trouble) = self.trouble.take() else { return };
         let waited = self.now.mono.since(trouble.begun);
-        self.log(
+        self.log_as(
+            Occasion::StoreRecovered,
             Level::Info,
             format!(
                 "the disk takes writes again after {}; {} writes were refused, none lost",
@@ -284,7 +292,7 @@ impl Machine {
         for own in trouble.owed {
             self.write_own(own);
         }
-        self.notify_status("running");
+        self.announced.dirty = true;
     }
 
     /// Whether a request is refused without trying, because the disk is known

@@ -10,7 +10,7 @@
     reason = "a test may panic, in its helpers too"
 )]
 
-#[expect(dead_code, reason = "most of it is for the tests of `adrt run`")]
+#[expect(dead_code, unused_imports, reason = "most of it is for the tests of `adrt run`")]
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,11 +1,14 @@
 //! How a run ended, or why it did not begin: the exit code, and what is said.
 
+use nix::unistd::{Uid, User};
+
 use crate::cli::agent::of_home;
 use crate::cli::config::of_fault;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::manage::of_lock;
 use crate::cli::output::note;
 use crate::cli::text::escaped;
+use crate::output::{Priority, prefix_on_stderr};
 use crate::runtime::{Refusal, RunError, SourceError};
 use crate::settings::Settings;
 use crate::store::home::{Home, HomeError};
@@ -41,12 +44,14 @@ pub(in crate::cli) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
         Outcome::ExecFailed(_) => Some("check the command, and its interpreter's path".to_owned()),
         Outcome::StoreFailed => Some(format!("adrt status {name}, and the system's log")),
     };
+    let priority = if hint.is_some() { Priority::Error } else { Priority::Info };
+    let prefix = prefix_on_stderr(priority);
     match verdict.outcome {
         Outcome::Done | Outcome::Stopped if !settings.verbose => {}
-        _ => note(&format!("adrt: {}", escaped(&verdict.message))),
+        _ => note(&format!("{prefix}adrt: {}", escaped(&verdict.message))),
     }
     if let Some(hint) = hint {
-        note(&format!("  try: {hint}"));
+        note(&format!("{prefix}  try: {hint}"));
     }
     exit_code(verdict.outcome)
 }
@@ -72,6 +77,7 @@ pub(in crate::cli) fn of_run(settings: &Settings, error: RunError) -> Failure {
         RunError::OtherScript { .. } => Failure::new(Kind::Usage, what)
             .why(error)
             .hint(format!("-n NAME for a state of its own, or -n {name} to go on with that one")),
+        RunError::OtherUser { agent, uid } => other_user(what, settings, &agent, uid),
         RunError::LeftOver => Failure::new(Kind::Held, what)
             .why(error)
             .hint(format!("end it; adrt run -n {name} kills what is left of it")),
@@ -103,6 +109,19 @@ fn no_limit(what: String, refusal: &Refusal) -> Failure {
         Refusal::Shared(_) => "run adrt in a unit of its own, with Delegate=yes",
     };
     Failure::new(Kind::Config, what).why(format!("--memory-max: {refusal}")).hint(hint)
+}
+
+/// Root could, but would leave files that the agent's own user can't use.
+fn other_user(what: String, settings: &Settings, agent: &str, uid: u32) -> Failure {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let user = user.map_or_else(|| format!("'#{uid}'"), |user| user.name);
+    let dir = settings.state_dir.display();
+    let verb = if settings.attached.is_some() { "attach" } else { "run" };
+    Failure::new(Kind::Usage, what)
+        .why(format!("it is kept in {dir}, and is user {user}'s there"))
+        .hint(format!(
+            "sudo -u {user} adrt {verb} -n {agent} --state-dir {dir} …, or another --state-dir"
+        ))
 }
 
 /// The directory could not be made or used: that has an exit code of its own.

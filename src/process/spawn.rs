@@ -83,12 +83,13 @@ pub struct Child {
     pub has_terminal: bool,
 }
 
+type Make = Box<dyn FnOnce() -> Result<Command, SpawnFailure> + Send>;
 type Done = Box<dyn FnOnce(Result<Child, SpawnFailure>) + Send>;
 
 /// The thread that spawns.
 #[derive(Debug)]
 pub struct Spawner {
-    orders: mpsc::Sender<(Command, Done)>,
+    orders: mpsc::Sender<(Make, Done)>,
 }
 
 impl Spawner {
@@ -98,11 +99,11 @@ impl Spawner {
     /// # Errors
     /// The system has no thread or memory to give.
     pub fn start(roster: Roster) -> io::Result<Self> {
-        let (orders, incoming) = mpsc::channel::<(Command, Done)>();
+        let (orders, incoming) = mpsc::channel::<(Make, Done)>();
         let mut spawner = LocalSpawner::new(roster)?;
         quiet::spawn("adrt-spawn", Some(THREAD_STACK_BYTES), move || {
-            for (command, done) in incoming {
-                done(spawner.spawn(command));
+            for (make, done) in incoming {
+                done(make().and_then(|command| spawner.spawn(command)));
             }
         })?;
         Ok(Self { orders })
@@ -115,7 +116,18 @@ impl Spawner {
         command: Command,
         done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
     ) {
-        if let Err(mpsc::SendError((_, done))) = self.orders.send((command, Box::new(done))) {
+        self.spawn_made(|| Ok(command), done);
+    }
+
+    /// The same for a command that is put together on the spawning thread, since
+    /// that may have to wait for a disk.
+    pub fn spawn_made(
+        &self,
+        make: impl FnOnce() -> Result<Command, SpawnFailure> + Send + 'static,
+        done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
+    ) {
+        let order: (Make, Done) = (Box::new(make), Box::new(done));
+        if let Err(mpsc::SendError((_, done))) = self.orders.send(order) {
             done(Err(SpawnFailure::System("adrt's spawning thread is gone".to_owned())));
         }
     }

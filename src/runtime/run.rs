@@ -16,7 +16,7 @@ use super::control::{self, Bound};
 use super::driver::{Agent, Driver, Parts};
 use super::effects::say;
 use super::environment::Template;
-use super::{peer, python_client, rules};
+use super::{peer, python_client, rules, variables};
 use crate::clock;
 use crate::engines::decision;
 use crate::feed::{self, Feed, Source, SourceError};
@@ -70,8 +70,8 @@ pub enum RunError {
     LeftOver,
     /// Events can't be read from where they are to come from.
     Source(SourceError),
-    /// The rules can't be read, or make no sense.
-    Rules(Fault),
+    /// The rules, or variables for the agent, can't be read, or make no sense.
+    Unreadable(Fault),
     /// The system refused something that nothing works without.
     System {
         /// What.
@@ -88,7 +88,7 @@ impl fmt::Display for RunError {
             Self::Lock(e) => write!(f, "{e}"),
             Self::Open(e) => write!(f, "{e}"),
             Self::Source(e) => write!(f, "{e}"),
-            Self::Rules(e) => write!(f, "{e}"),
+            Self::Unreadable(e) => write!(f, "{e}"),
             Self::LeftOver => f.write_str(
                 "the program that started this is left over from a run whose adrt was killed",
             ),
@@ -115,9 +115,11 @@ pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
 /// What kept the run from beginning; see [`RunError`].
 pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     let rules = read_rules(settings)?;
+    let command = Template::new(settings, None, None).command(0, "");
+    let command = command.map_err(RunError::Unreadable)?;
     let home = place(settings)?;
     if !home.exists()
-        && let Some(verdict) = foresee(settings)
+        && let Some(verdict) = foresee(command)
     {
         return Ok(verdict);
     }
@@ -139,7 +141,7 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
 /// The rules, before anything is made: a slip in them is not to leave an agent
 /// behind.
 pub(super) fn read_rules(settings: &Settings) -> Result<Option<Rules>, RunError> {
-    settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Rules)
+    settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Unreadable)
 }
 
 /// Where the agent is, once it is known that its events can be read.
@@ -152,8 +154,7 @@ pub(super) fn place(settings: &Settings) -> Result<Home, RunError> {
 
 /// A command that can't be executed, before anything is made for it: a slip of
 /// the pen is not to leave an agent behind.
-fn foresee(settings: &Settings) -> Option<Verdict> {
-    let command = Template::new(settings, None, None).command(0, "");
+fn foresee(command: spawn::Command) -> Option<Verdict> {
     let (code, message) = match spawn::foresee(command).err()? {
         SpawnFailure::NotFound(what) => (EXIT_NOT_FOUND, what),
         SpawnFailure::NotExecutable(what) => (EXIT_NOT_EXECUTABLE, what),
@@ -244,11 +245,14 @@ fn ends(settings: &Settings, home: &Home, control: Option<&Bound>) -> Result<End
         stderr.line(&format!("adrt: the Python client can't be laid out for the agent: {e}"));
         None
     });
+    for line in variables::warnings(&settings.env_files) {
+        say(&stderr, &line, false);
+    }
     let reaper = Reaper::new();
     let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
     let command = Template::new(settings, control.map(Bound::path), client);
     Ok(Ends {
-        agent: Agent::Command { spawner, command },
+        agent: Agent::Command { spawner, command: Arc::new(command) },
         reaper,
         notifier: Notifier::from_env().map_err(system("service manager"))?,
         text: Sink::stdout().map_err(system("output thread"))?,

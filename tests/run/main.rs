@@ -30,3 +30,4 @@ mod sources;
 mod stops;
 mod storm;
 mod wire;
+mod variables;

@@ -179,9 +179,14 @@ pub struct ProcessOptions {
     pub memory_max: Option<u64>,
     /// Read variables for the agent from this file at each start
     ///
-    /// One NAME=VALUE a line, as in systemd's EnvironmentFile=. May be given
-    /// several times; later files win. A key that was changed in it is taken
-    /// with adrt restart.
+    /// One NAME=VALUE a line, as in systemd's EnvironmentFile=: # and ; begin
+    /// comments, quotes hold blanks, a backslash at the end goes on with the
+    /// next line. May be given several times; later files win, and all win over
+    /// adrt's own environment. A key that was changed in it is taken with adrt
+    /// restart. Every file must be there (there is no - before one that need
+    /// not be) and be right: at the first start a mistake ends adrt with 78,
+    /// at a later one the agent is not started until it is mended. ADRT_* and
+    /// NOTIFY_* can't be set. Values are never told.
     #[arg(long, value_name = "FILE", env = "ADRT_ENV_FILE", value_parser = file(), action = clap::ArgAction::Append, value_delimiter = ',')]
     pub env_file: Option<Vec<PathBuf>>,
     /// Which release of the agent's code this is

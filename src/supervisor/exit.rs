@@ -154,6 +154,15 @@ pub fn signal_name(signal: i32) -> Cow<'static, str> {
     }
 }
 
+/// Signals that others send. All else is mostly a fault of the process itself,
+/// or its own doing.
+const SENT: [&str; 7] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGTERM"];
+
+/// Whether a process that dies of it was most likely sent it by another one.
+pub fn is_sent(signal: i32) -> bool {
+    SENT.contains(&&*signal_name(signal))
+}
+
 /// In a few words: `exited with code 3`,
 /// `killed by SIGSEGV (core dumped)`.
 impl fmt::Display for Exit {
@@ -213,6 +222,12 @@ mod tests {
         assert_eq!(signal_name(0), "signal 0");
         assert_eq!(signal_name(-9), "signal -9");
         assert_eq!(signal_name(32), "signal 32");
+    }
+
+    #[test]
+    fn what_others_send() {
+        assert!([1, 2, 3, 9, 10, 12, 15].into_iter().all(is_sent));
+        assert!(![4, 6, 8, 11, 13, 31, 34, 0].into_iter().any(is_sent));
     }
 
     #[test]

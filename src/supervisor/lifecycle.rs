@@ -12,7 +12,7 @@ use super::attached;
 use super::cause::{DownSince, StartCause, StartReason};
 use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
 use super::io::{
-    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Notice, Outcome,
+    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Outcome,
     ProcessIdentity, SpawnFailure,
 };
 use super::leaving::{Stopping, Why};
@@ -41,6 +41,8 @@ pub(super) struct Settled {
     pub output: Vec<u8>,
     /// Why it was made to end, if it was.
     pub why: Option<Why>,
+    /// Who had asked for that, in words.
+    pub asked_by: Option<String>,
     /// What adrt's own exit code is, where the command could not be executed.
     pub exec_code: Option<i32>,
 }
@@ -64,13 +66,7 @@ impl Machine {
         if incarnation != self.incarnation || !matches!(self.phase, Phase::Starting) {
             return;
         }
-        self.write_own(Own::Begin(IncarnationStart {
-            incarnation,
-            run_id: self.setup.run_id.clone(),
-            reason: self.cause.reason.as_str().into(),
-            process: process.clone(),
-            release: None,
-        }));
+        self.record_begin(process.clone());
         if self.ready == Readiness::Pending(None) {
             self.ready = Readiness::Pending(Some(self.now.mono + self.setup.ready_timeout));
         }
@@ -104,6 +100,18 @@ impl Machine {
         }
     }
 
+    /// The ledger's first half of the row.
+    fn record_begin(&mut self, process: ProcessIdentity) {
+        let start = IncarnationStart {
+            incarnation: self.incarnation,
+            run_id: self.setup.run_id.clone(),
+            reason: self.cause.reason.as_str().into(),
+            process,
+            release: self.setup.release.clone(),
+        };
+        self.write_own(Own::Begin(start));
+    }
+
     pub(super) fn spawn_failed(&mut self, incarnation: Incarnation, failure: SpawnFailure) {
         if incarnation != self.incarnation || !matches!(self.phase, Phase::Starting) {
             return;
@@ -113,13 +121,7 @@ impl Machine {
             SpawnFailure::NotExecutable(what) => (what, Some(EXIT_NOT_EXECUTABLE)),
             SpawnFailure::System(what) => (what, None),
         };
-        self.write_own(Own::Begin(IncarnationStart {
-            incarnation,
-            run_id: self.setup.run_id.clone(),
-            reason: self.cause.reason.as_str().into(),
-            process: ProcessIdentity::default(),
-            release: None,
-        }));
+        self.record_begin(ProcessIdentity::default());
         self.settle_when_restored(Settled {
             incarnation,
             class: ExitClass::ExecFailed,
@@ -128,6 +130,7 @@ impl Machine {
             summary,
             output: Vec::new(),
             why: None,
+            asked_by: None,
             // A command that has run before is being replaced, or its disk is
             // away for a moment: later failures are waited out like crashes.
             exec_code: code.filter(|_| self.starts == 1),
@@ -157,7 +160,12 @@ impl Machine {
         let class = classify(exit, oom, why, live.finished);
         // How an attached client ends, wait does not tell.
         let attached = self.setup.attached;
-        let summary = if attached { attached::summary(&live, class) } else { summary(exit, class) };
+        let asked_by = self.asker(class);
+        let summary = match &asked_by {
+            _ if attached => attached::summary(&live, class),
+            Some(who) => format!("stopped by {who}, {exit}"),
+            None => summary(exit, class),
+        };
         self.settle_when_restored(Settled {
             incarnation,
             class,
@@ -166,8 +174,18 @@ impl Machine {
             summary,
             output,
             why,
+            asked_by,
             exec_code: None,
         });
+    }
+
+    /// Who asked for an end that was asked for.
+    fn asker(&self, class: ExitClass) -> Option<String> {
+        if class != ExitClass::Stopped {
+            return None;
+        }
+        let stop = self.stopping.as_ref().map(|stopping| stopping.who.clone());
+        stop.or_else(|| self.asked_by.clone())
     }
 
     fn settle_when_restored(&mut self, settled: Settled) {
@@ -191,7 +209,7 @@ impl Machine {
 
     /// Decides what follows, and writes the end and the decision down.
     fn settle(&mut self, mut settled: Settled) {
-        self.tell_ready();
+        self.ready_or_not();
         settled.why = self.asked_for(settled.why);
         self.note_poison(settled.class);
         let next = self.decide(&settled);
@@ -211,6 +229,7 @@ impl Machine {
         };
         self.restarts.set_delay_left(backoff.filter(|delay| !delay.is_zero()));
         self.report_end(&settled, &next);
+        let says_all = settled.asked_by.is_some() || settled.exec_code.is_some();
         let end = IncarnationEnd {
             incarnation: settled.incarnation,
             class: settled.class,
@@ -222,6 +241,8 @@ impl Machine {
             backoff,
             backoff_why,
             held: Vec::new(),
+            steps: Vec::new(),
+            asked_by: settled.asked_by,
         };
         self.write_own(Own::Ended(Box::new(end)));
         for (origin, work) in std::mem::take(&mut self.after_leaving) {
@@ -233,6 +254,10 @@ impl Machine {
         match next {
             Next::Start { delay, .. } if delay.is_zero() => self.spawn(),
             Next::Start { delay, .. } => self.wait(delay),
+            // Who stopped it, or why it can't be executed, stands in its summary.
+            Next::End { outcome, .. } if says_all => {
+                self.close(outcome, settled.summary, String::new());
+            }
             Next::End { outcome, why } => self.close(outcome, settled.summary, why),
         }
     }
@@ -272,7 +297,7 @@ impl Machine {
             return Next::End { outcome: Outcome::Stopped, why };
         }
         if let Some(code) = settled.exec_code {
-            let why = String::new();
+            let why = "a command that can't be executed at its first start ends the run".into();
             return Next::End { outcome: Outcome::ExecFailed(code), why };
         }
         if self.setup.attached {
@@ -281,7 +306,9 @@ impl Machine {
         match settled.why {
             Some(Why::Operator | Why::Restore) => {
                 self.restarts.forget();
-                Next::Start { delay: Duration::ZERO, why: "an operator asked for it".into() }
+                let who = self.asked_by.take();
+                let who = who.as_deref().unwrap_or("an operator");
+                Next::Start { delay: Duration::ZERO, why: format!("{who} asked for it") }
             }
             Some(Why::Stop | Why::StoreLost | Why::Hang) | None => {
                 let Settled { class, exit, uptime, .. } = *settled;
@@ -409,6 +436,8 @@ impl Machine {
             backoff: None,
             backoff_why: "adrt was started anew".into(),
             held: Vec::new(),
+            steps: Vec::new(),
+            asked_by: None,
         };
         self.write_own(Own::Ended(Box::new(end)));
     }
@@ -433,13 +462,6 @@ impl Machine {
     pub(super) fn progress_at(&self) -> Option<Mono> {
         let live = self.live.as_ref().filter(|_| matches!(self.phase, Phase::Running))?;
         self.restarts.counts().then(|| live.started + self.restarts.policy().reset)
-    }
-
-    pub(super) fn tell_ready(&mut self) {
-        if self.ready != Readiness::Told {
-            self.ready = Readiness::Told;
-            self.out.push(Effect::Notify(Notice::Ready));
-        }
     }
 
     pub(super) fn is_live(&self, incarnation: Incarnation) -> bool {
@@ -471,9 +493,12 @@ fn summary(exit: Exit, class: ExitClass) -> String {
         ExitClass::OutOfMemory => format!("{how}: out of memory"),
         ExitClass::Hang => format!("{how}: it hung"),
         ExitClass::Finished => "finished".into(),
+        ExitClass::Signal => match exit {
+            Exit::Signal { signal, .. } if exit::is_sent(signal) => format!("{how} (not by adrt)"),
+            Exit::Signal { .. } | Exit::Code(_) => how,
+        },
         ExitClass::Done
         | ExitClass::Failed
-        | ExitClass::Signal
         | ExitClass::Stopped
         | ExitClass::StoreLost
         | ExitClass::ExecFailed

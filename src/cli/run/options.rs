@@ -159,6 +159,11 @@ pub struct ProcessOptions {
     #[arg(long, value_name = "TIME", env = "ADRT_READY_TIMEOUT", value_parser = quantity::duration)]
     pub ready_timeout: Option<Duration>,
     /// What tells systemd that the agent is ready [default: any]
+    ///
+    /// With agent, a unit is started when the agent says ready (or a command in
+    /// it adrt notify ready), be it after crashes and delays. More time is
+    /// asked for meanwhile, whatever TimeoutStartSec= of the unit. One that ends
+    /// without it has failed to start.
     #[arg(long, value_name = "WHAT", env = "ADRT_READY")]
     pub ready: Option<Ready>,
     /// How long the agent may give no sign of life before it counts as hung [default: for ever]
@@ -191,8 +196,10 @@ pub struct ProcessOptions {
     pub env_file: Option<Vec<PathBuf>>,
     /// Which release of the agent's code this is
     ///
-    /// Kept with each start, and shown with crashes, checkpoints and metrics.
-    /// When it is another than the last one, a checkpoint is taken first.
+    /// Kept with each start, and shown with status, crashes, checkpoints and
+    /// metrics. When it is another than the last one, a checkpoint "before
+    /// RELEASE" is kept before the first start, to go back to with adrt
+    /// checkpoints restore. The agent finds it in ADRT_RELEASE.
     #[arg(long, value_name = "TEXT", env = "ADRT_RELEASE", value_parser = release)]
     pub release: Option<String>,
     /// What the agent reads: the protocol, or adrt's own stdin [default: wire]

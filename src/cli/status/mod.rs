@@ -75,6 +75,8 @@ pub struct Status {
     pub incarnation: Option<u64>,
     /// Why that one was started.
     pub start_reason: Option<String>,
+    /// The release it is of.
+    pub release: Option<String>,
     /// How long it has lived.
     pub uptime_ms: Option<u64>,
     /// It said so.
@@ -367,6 +369,7 @@ fn of_stopped(home: &Home, kept: &Kept) -> Status {
         run_id: row.map(|row| row.run_id.clone()),
         incarnation: row.map(|row| row.id),
         start_reason: row.map(|row| row.reason.clone()),
+        release: row.and_then(|row| row.release.clone()),
         crashes_in_row: Some(crashes),
         crash_loop: Some(crashes >= u64::from(crate::supervisor::restart::CRASH_LOOP)),
         last_exit,

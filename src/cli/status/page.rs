@@ -88,6 +88,9 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
         let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
         page.field("incarnation", escaped(&format!("{incarnation}{reason}")));
     }
+    if let Some(release) = &status.release {
+        page.field("release", escaped(release));
+    }
     if let Some(uptime) = status.uptime() {
         let ready = match status.ready {
             Some(true) => ", ready",

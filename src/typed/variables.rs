@@ -8,8 +8,8 @@
 //! PATTERN='as it stands: $HOME \n'
 //! ```
 //!
-//! What systemd reads gives the same here, character by character; its manual
-//! says more of it. What it passes over in silence is a mistake here, with
+//! What systemd reads gives the same here, character by character (a comment ends
+//! with its line, as since its version 254); its manual says more of it. What it passes over in silence is a mistake here, with
 //! line and column: a line without `=`, a name that is none, a quote that is
 //! never closed, a NUL byte. An agent that lacks its secret would fail much
 //! later, and far from the cause.

@@ -8,7 +8,7 @@ use adrt::clock::Wall;
 use adrt::engines::state::{Format, Limits, Node};
 use adrt::supervisor::io::{
     Answer, CheckpointInfo, CheckpointRef, CheckpointRow, IncarnationEnd, IncarnationStart,
-    JournalRow, KeyHash, Op, ProcessIdentity, RestartMemory, Restored, Unit,
+    JournalRow, KeyHash, Op, ProcessIdentity, RestartMemory, Restored, Scope, StepState, Unit,
 };
 use serde_json::Value;
 
@@ -229,6 +229,7 @@ impl Durable {
                 // Below it when the disk took the record late.
                 assert!(end.version <= self.version, "the ledger's version at an end");
                 assert!(self.history.get(end.version).is_some(), "a version that never was");
+                self.check_steps(end);
                 let row = self.row(end.incarnation);
                 row.end = Some(((**end).clone(), at));
                 self.work_mut().ended(end.incarnation, end.class.is_crash());
@@ -254,6 +255,19 @@ impl Durable {
 
     fn row(&mut self, id: u64) -> &mut Row {
         self.incarnations.entry(id).or_insert(Row { id, begun: None, release: None, end: None })
+    }
+
+    /// What it is said to have been in was begun, and did not come to its end;
+    /// unless the event died of it just now, and its steps with it.
+    fn check_steps(&self, end: &IncarnationEnd) {
+        for told in &end.steps {
+            let of_held = matches!(told.key.scope, Scope::Event(seq) if end.held.contains(&seq));
+            let open = match self.work.steps.get(&told.key) {
+                Some(row) => row.state == StepState::Open && row.attempt == told.attempt,
+                None => of_held,
+            };
+            assert!(open, "incarnation {} was in no {told:?}", end.incarnation);
+        }
     }
 
     /// The first start on record of another release comes with a checkpoint of

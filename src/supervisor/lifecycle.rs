@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::attached;
 use super::cause::{DownSince, StartCause, StartReason};
-use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
+use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, signal_name};
 use super::io::{
     Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Outcome,
     ProcessIdentity, SpawnFailure,
@@ -493,12 +493,18 @@ fn summary(exit: Exit, class: ExitClass) -> String {
         ExitClass::OutOfMemory => format!("{how}: out of memory"),
         ExitClass::Hang => format!("{how}: it hung"),
         ExitClass::Finished => "finished".into(),
+        ExitClass::Failed => match exit {
+            Exit::Code(code) => match exit::signal_in_code(code) {
+                Some(signal) => format!("{how} (a shell's word for {})", signal_name(signal)),
+                None => how,
+            },
+            Exit::Signal { .. } => how,
+        },
         ExitClass::Signal => match exit {
             Exit::Signal { signal, .. } if exit::is_sent(signal) => format!("{how} (not by adrt)"),
             Exit::Signal { .. } | Exit::Code(_) => how,
         },
         ExitClass::Done
-        | ExitClass::Failed
         | ExitClass::Stopped
         | ExitClass::StoreLost
         | ExitClass::ExecFailed

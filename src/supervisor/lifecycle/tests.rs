@@ -310,6 +310,17 @@ fn a_signal_of_somebody_elses_is_told_from_a_fault() {
     }
 }
 
+#[test]
+fn a_code_that_stands_for_a_signal_says_so() {
+    for (code, summary) in
+        [(137, "exited with code 137 (a shell's word for SIGKILL)"), (255, "exited with code 255")]
+    {
+        let mut bed = Bed::running();
+        bed.ends(Exit::Code(code));
+        assert_eq!((the_end(&bed).class, &*the_end(&bed).summary), (ExitClass::Failed, summary));
+    }
+}
+
 fn names(end: &super::super::io::IncarnationEnd) -> Vec<(&str, u32)> {
     end.steps.iter().map(|step| (&*step.key.name, step.attempt)).collect()
 }

@@ -9,9 +9,10 @@ use super::json::{self, Object, array};
 use super::output::{Column, Page, Table, Tint};
 use super::past::{self, checkpoint, named};
 use super::state::{Side, compare};
-use super::text::{NONE, bytes, escaped};
+use super::text::{NONE, bytes, clipped, escaped};
 use super::{Context, DONE, agent, client};
 use crate::store::home::Home;
+use crate::store::read::Reader;
 use crate::supervisor::io::{CheckpointInfo, CheckpointRef};
 
 /// Take, look at and go back to checkpoints
@@ -37,7 +38,7 @@ pub struct ListArgs {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: u64,
-    /// Print [{id, version, created, label, reason, incarnation, bytes, state_bytes}]
+    /// Print [{id, version, created, label, reason, incarnation, release, bytes, state_bytes}]
     #[arg(long)]
     pub json: bool,
 }
@@ -89,6 +90,7 @@ pub struct CreateArgs {
     allow_missing_positional = true,
     after_help = "Examples:
   adrt checkpoints restore 7
+  adrt checkpoints restore counter 'before v2'
   adrt checkpoints restore counter before-migration --reopen-events"
 )]
 pub struct RestoreArgs {
@@ -147,6 +149,9 @@ pub struct PruneArgs {
     pub json: bool,
 }
 
+/// Columns of a release in a table, at most.
+const RELEASE_COLUMNS_MAX: usize = 12;
+
 /// A label as it is typed.
 fn label(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
@@ -178,44 +183,66 @@ fn list(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     let reader = past::open(&home)?;
     let found =
         reader.checkpoints(Some(args.limit)).map_err(|error| past::of_read(&home, error))?;
+    let found = found
+        .into_iter()
+        .map(|info| Ok((release(&home, &reader, &info)?, info)))
+        .collect::<Result<Vec<_>, Failure>>()?;
     drop(reader);
     if args.json {
-        context.out.json(&array(found.iter().map(|info| fields(Object::new(), info).finish())))?;
+        let rows = found
+            .iter()
+            .map(|(release, info)| fields(Object::new(), info, release.as_deref()).finish());
+        context.out.json(&array(rows))?;
         return Ok(DONE);
     }
     if found.is_empty() {
         context.out.line(&format!("{} has no checkpoints yet", home.agent()))?;
         return Ok(DONE);
     }
-    let mut table = Table::new(&[
+    context.out.table(&table(context, &found))?;
+    Ok(DONE)
+}
+
+/// Checkpoints, each with its release; that has a column only if there is one.
+fn table(context: &Context, found: &[(Option<String>, CheckpointInfo)]) -> Table {
+    let has_releases = found.iter().any(|(release, _)| release.is_some());
+    let mut columns = vec![
         ("ID", Column::Right),
         ("VERSION", Column::Right),
         ("CREATED", Column::Left),
         ("REASON", Column::Left),
         ("STATE", Column::Right),
         ("ON DISK", Column::Right),
-        ("LABEL", Column::Fill),
-    ]);
-    for info in &found {
-        table.row(
-            vec![
-                info.id.to_string(),
-                info.version.to_string(),
-                context.moment.ago(info.created),
-                escaped(&info.reason),
-                bytes(info.state_bytes),
-                bytes(info.bytes),
-                info.label.as_deref().map_or_else(|| NONE.to_owned(), escaped),
-            ],
-            Tint::None,
+    ];
+    columns.extend(has_releases.then_some(("RELEASE", Column::Left)));
+    columns.push(("LABEL", Column::Fill));
+    let or_none = |text: Option<&str>| text.map_or_else(|| NONE.to_owned(), escaped);
+    let mut table = Table::new(&columns);
+    for (release, info) in found {
+        let mut cells = vec![
+            info.id.to_string(),
+            info.version.to_string(),
+            context.moment.ago(info.created),
+            escaped(&info.reason),
+            bytes(info.state_bytes),
+            bytes(info.bytes),
+        ];
+        cells.extend(
+            has_releases.then(|| clipped(&or_none(release.as_deref()), RELEASE_COLUMNS_MAX)),
         );
+        cells.push(or_none(info.label.as_deref()));
+        table.row(cells, Tint::None);
     }
-    context.out.table(&table)?;
-    Ok(DONE)
+    table
+}
+
+/// The release that its state is of.
+fn release(home: &Home, reader: &Reader, info: &CheckpointInfo) -> Result<Option<String>, Failure> {
+    reader.release(info.incarnation).map_err(|error| past::of_read(home, error))
 }
 
 /// The members of one checkpoint, in the order of the documentation.
-fn fields(object: Object, info: &CheckpointInfo) -> Object {
+fn fields(object: Object, info: &CheckpointInfo, release: Option<&str>) -> Object {
     object
         .number("id", info.id)
         .number("version", info.version)
@@ -223,6 +250,7 @@ fn fields(object: Object, info: &CheckpointInfo) -> Object {
         .maybe_text("label", info.label.as_deref())
         .text("reason", &info.reason)
         .number("incarnation", info.incarnation)
+        .maybe_text("release", release)
         .number("bytes", info.bytes)
         .number("state_bytes", info.state_bytes)
 }
@@ -231,10 +259,12 @@ fn show(args: &ShowArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
     let reader = past::open(&home)?;
     let (info, found) = past::at_checkpoint(&home, &reader, &args.checkpoint)?;
+    let release = release(&home, &reader, &info)?;
     drop(reader);
     let state = found.root.to_text();
     if args.json {
-        let object = fields(Object::new().text("agent", home.agent()), &info).raw("state", &state);
+        let object = Object::new().text("agent", home.agent());
+        let object = fields(object, &info, release.as_deref()).raw("state", &state);
         context.out.json(&object.finish())?;
         return Ok(DONE);
     }
@@ -247,6 +277,9 @@ fn show(args: &ShowArgs, context: &Context) -> Result<u8, Failure> {
     }
     if info.incarnation > 0 {
         page.field("incarnation", info.incarnation.to_string());
+    }
+    if let Some(release) = &release {
+        page.field("release", escaped(release));
     }
     page.field("size", format!("{}, {} on disk", bytes(info.state_bytes), bytes(info.bytes)));
     let heading = format!("{} · checkpoint {}", home.agent(), info.id);

@@ -86,7 +86,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     any("74", "The store can't be read or written, or takes no more events."),
     any("75", "Another adrt holds the agent."),
     of(STEP, "75", "Of step run: another process does the step."),
-    of(CONFIGURED, "78", "Bad configuration, or a mistake in the rules."),
+    of(CONFIGURED, "78", "Bad configuration, or a mistake in the rules or in a file of variables."),
     of(RUNS, "126", "The command is not executable."),
     of(RUNS, "127", "The command was not found."),
     of(

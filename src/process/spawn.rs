@@ -97,12 +97,13 @@ pub struct Child {
     pub has_terminal: bool,
 }
 
+type Make = Box<dyn FnOnce() -> Result<Command, SpawnFailure> + Send>;
 type Done = Box<dyn FnOnce(Result<Child, SpawnFailure>) + Send>;
 
 /// The thread that spawns.
 #[derive(Debug)]
 pub struct Spawner {
-    orders: mpsc::Sender<(Kind, Command, Done)>,
+    orders: mpsc::Sender<(Kind, Make, Done)>,
 }
 
 impl Spawner {
@@ -112,11 +113,11 @@ impl Spawner {
     /// # Errors
     /// The system has no thread or memory to give.
     pub fn start(roster: Roster) -> io::Result<Self> {
-        let (orders, incoming) = mpsc::channel::<(Kind, Command, Done)>();
+        let (orders, incoming) = mpsc::channel::<(Kind, Make, Done)>();
         let mut spawner = LocalSpawner::new(roster)?;
         quiet::spawn("adrt-spawn", Some(THREAD_STACK_BYTES), move || {
-            for (kind, command, done) in incoming {
-                done(spawner.spawn_as(kind, command));
+            for (kind, make, done) in incoming {
+                done(make().and_then(|command| spawner.spawn_as(kind, command)));
             }
         })?;
         Ok(Self { orders })
@@ -129,7 +130,17 @@ impl Spawner {
         command: Command,
         done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
     ) {
-        self.order(Kind::Leader, command, Box::new(done));
+        self.spawn_made(|| Ok(command), done);
+    }
+
+    /// The same for a command that is put together on the spawning thread, since
+    /// that may have to wait for a disk.
+    pub fn spawn_made(
+        &self,
+        make: impl FnOnce() -> Result<Command, SpawnFailure> + Send + 'static,
+        done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
+    ) {
+        self.order(Kind::Leader, Box::new(make), Box::new(done));
     }
 
     /// Starts a command that is no agent but does something for adrt, as
@@ -141,11 +152,11 @@ impl Spawner {
         command: Command,
         done: impl FnOnce(Result<Child, SpawnFailure>) + Send + 'static,
     ) {
-        self.order(Kind::Helper, command, Box::new(done));
+        self.order(Kind::Helper, Box::new(|| Ok(command)), Box::new(done));
     }
 
-    fn order(&self, kind: Kind, command: Command, done: Done) {
-        if let Err(mpsc::SendError((_, _, done))) = self.orders.send((kind, command, done)) {
+    fn order(&self, kind: Kind, make: Make, done: Done) {
+        if let Err(mpsc::SendError((_, _, done))) = self.orders.send((kind, make, done)) {
             done(Err(SpawnFailure::System("adrt's spawning thread is gone".to_owned())));
         }
     }

@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::unix::pipe::Receiver;
@@ -108,8 +109,8 @@ pub enum Agent {
     Command {
         /// Starts it.
         spawner: Spawner,
-        /// What is started.
-        command: Template,
+        /// What is started; put together by the spawning thread.
+        command: Arc<Template>,
     },
     /// The wire with a client that is there already; away once it has begun.
     Attached {

@@ -1,5 +1,7 @@
 //! Processes that begin and end, and the signals that tell of it.
 
+use std::sync::Arc;
+
 use nix::libc;
 
 use super::alerts::{self, Alerts};
@@ -66,10 +68,14 @@ impl Driver {
                 return;
             }
         };
-        let command = command.command(incarnation, &token);
+        let (template, shown) = (Arc::clone(command), token.clone());
+        let make = move || {
+            let made = template.command(incarnation, &shown);
+            made.map_err(|fault| SpawnFailure::System(fault.to_string()))
+        };
         self.memory.begin();
         let report = self.spawn_sender.clone();
-        spawner.spawn(command, move |outcome| {
+        spawner.spawn_made(make, move |outcome| {
             let _loop_is_gone = report.send((incarnation, token, outcome.map(Begun::Spawned)));
         });
     }

@@ -51,6 +51,7 @@ impl Manager {
                 self.knows = Knows::Stopping;
                 self.notifier.stopping();
             }
+            Notice::ExtendTimeout(by) => self.notifier.extend_timeout(by),
         }
     }
 

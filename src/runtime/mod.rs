@@ -11,13 +11,15 @@
 //!   that begin and end, and signals; `job`: job control; `wire`: their pipes.
 //! - `child`: the live process and its pipes; `stdin_queue`: what is on its way to it.
 //! - `control`: the Unix socket for operators.
-//! - `environment`: what the agent finds in its environment.
+//! - `environment`: what the agent finds in its environment; `variables`: the
+//!   files of `--env-file`.
 //! - `manager`: what the service manager is told.
 //! - `alerts`: the operator's command for what a person should look at.
 //! - [`metrics`]: what is measured, and the file it is kept in.
 //! - `python_client`: the Python package carried in this binary.
 //! - `post`: events on their way to other agents.
-//! - [`rules`]: the rules file, read and read again.
+//! - [`rules`]: the rules file, read and read again; `text_file`: how such a
+//!   file is read.
 //! - [`offline`]: one request of an operator when nothing runs; [`peer`]: one to
 //!   the adrt that runs an agent.
 //! - [`foreground`]: one command, as a shell runs it.
@@ -43,7 +45,9 @@ pub mod rules;
 mod run;
 mod sources;
 mod stdin_queue;
+mod text_file;
 mod told;
+mod variables;
 mod wire;
 
 pub use attach::attach;

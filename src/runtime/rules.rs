@@ -4,21 +4,13 @@
 //! does, one at a time. Who asks while one reads has it read once more, since
 //! what was asked for is the file as it is now.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
-
-use nix::libc;
 use tokio::sync::mpsc;
 
+use super::text_file;
 use crate::quiet;
 use crate::rules::{self, Layout, Rules};
 use crate::settings::RulesFile;
-use crate::typed::document::{Fault, Wrong};
-
-/// The largest file: a thousand rules have room in a tenth of it.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+use crate::typed::document::Fault;
 
 /// What came of a reading.
 pub type Report = Result<Rules, Fault>;
@@ -32,37 +24,8 @@ pub fn read(file: &RulesFile) -> Report {
         RulesFile::Own(path) => (path, Layout::Whole),
         RulesFile::Config(path) => (path, Layout::Table),
     };
-    let text = text(path)?;
+    let text = text_file::read(path, "name a TOML file that the user adrt runs as may read")?;
     rules::parse(&text, layout).map_err(|wrong| wrong.in_file(path, &text))
-}
-
-fn text(path: &Path) -> Result<String, Fault> {
-    let bytes = bytes(path).map_err(|error| Fault {
-        path: path.to_owned(),
-        place: None,
-        what: format!("can't be read: {error}"),
-        hint: "name a TOML file that the user adrt runs as may read".to_owned(),
-    })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let sound = error.utf8_error().valid_up_to();
-        let text = String::from_utf8_lossy(error.as_bytes().get(..sound).unwrap_or_default());
-        Wrong::new(sound..sound, "this is not UTF-8").in_file(path, &text)
-    })
-}
-
-/// What is in a file. A pipe is none: it could be read only once.
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a FIFO would wait for its writer.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other("it has more than 1 MiB"));
-    }
-    Ok(bytes)
 }
 
 /// A line for each thing in the rules that does nothing.
@@ -163,7 +126,7 @@ mod tests {
     fn what_is_no_rules_file_is_told() {
         assert!(fault(None).starts_with("rules.toml: can't be read: No such file"));
         assert_eq!(fault(Some(b"a = 1\n\xff")), "rules.toml, line 2, column 1: this is not UTF-8");
-        let large = vec![b'#'; FILE_BYTES_MAX as usize + 1];
+        let large = vec![b'#'; text_file::FILE_BYTES_MAX as usize + 1];
         assert!(fault(Some(&large)).contains("it has more than 1 MiB"));
         assert!(fault(Some(b"a = 1\n")).starts_with("rules.toml, line 1, column 1: there is no"));
     }

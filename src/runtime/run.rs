@@ -19,7 +19,7 @@ use super::control::{self, Bound};
 use super::driver::{Agent, Driver, Parts};
 use super::environment::Template;
 use super::told::tell;
-use super::{peer, python_client, rules};
+use super::{peer, python_client, rules, variables};
 use crate::clock;
 use crate::engines::decision;
 use crate::feed::{self, Feed, Source, SourceError};
@@ -82,8 +82,8 @@ pub enum RunError {
     LeftOver,
     /// Events can't be read from where they are to come from.
     Source(SourceError),
-    /// The rules can't be read, or make no sense.
-    Rules(Fault),
+    /// The rules, or variables for the agent, can't be read, or make no sense.
+    Unreadable(Fault),
     /// There is no way to limit the agent's memory.
     MemoryMax(Refusal),
     /// The system refused something that nothing works without.
@@ -102,7 +102,7 @@ impl fmt::Display for RunError {
             Self::Lock(e) => write!(f, "{e}"),
             Self::Open(e) => write!(f, "{e}"),
             Self::Source(e) => write!(f, "{e}"),
-            Self::Rules(e) => write!(f, "{e}"),
+            Self::Unreadable(e) => write!(f, "{e}"),
             Self::MemoryMax(e) => write!(f, "{e}"),
             Self::LeftOver => f.write_str(
                 "the program that started this is left over from a run whose adrt was killed",
@@ -136,9 +136,11 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     if settings.memory_max.is_some() {
         cgroup::foresee_limit().map_err(RunError::MemoryMax)?;
     }
+    let command = Template::new(settings, None, None).command(0, "");
+    let command = command.map_err(RunError::Unreadable)?;
     let home = place(settings)?;
     if !home.exists()
-        && let Some(verdict) = foresee(settings)
+        && let Some(verdict) = foresee(command)
     {
         return Ok(verdict);
     }
@@ -200,7 +202,7 @@ fn nothing_is_left(kin: &Kin, home: &Home) {
 /// The rules, before anything is made: a slip in them is not to leave an agent
 /// behind.
 pub(super) fn read_rules(settings: &Settings) -> Result<Option<Rules>, RunError> {
-    settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Rules)
+    settings.rules.as_ref().map(rules::read).transpose().map_err(RunError::Unreadable)
 }
 
 /// Where the agent is, once it is known that its events can be read, and that
@@ -220,8 +222,7 @@ pub(super) fn place(settings: &Settings) -> Result<Home, RunError> {
 
 /// A command that can't be executed, before anything is made for it: a slip of
 /// the pen is not to leave an agent behind.
-fn foresee(settings: &Settings) -> Option<Verdict> {
-    let command = Template::new(settings, None, None).command(0, "");
+fn foresee(command: spawn::Command) -> Option<Verdict> {
     let (code, message) = match spawn::foresee(command).err()? {
         SpawnFailure::NotFound(what) => (EXIT_NOT_FOUND, what),
         SpawnFailure::NotExecutable(what) => (EXIT_NOT_EXECUTABLE, what),
@@ -334,11 +335,14 @@ fn ends(
         tell(&stderr, Level::Warning, format!("{what}: {e}"));
         None
     });
+    for line in variables::warnings(&settings.env_files) {
+        tell(&stderr, Level::Warning, line);
+    }
     let reaper = Reaper::for_kin(Arc::clone(kin));
     let spawner = Spawner::start(reaper.roster()).map_err(system("spawning thread"))?;
     let command = Template::new(settings, control.map(Bound::path), client);
     Ok(Ends {
-        agent: Agent::Command { spawner, command },
+        agent: Agent::Command { spawner, command: Arc::new(command) },
         reaper,
         memory: kin.group().map_or_else(Watch::of_this_process, Group::watch),
         notifier: Notifier::from_env().map_err(system("service manager"))?,

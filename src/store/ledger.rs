@@ -2,8 +2,10 @@
 //!
 //! A row is written at the start and completed at the end; each half has its
 //! own checksum, so that the second is added without the first being read.
-//! The last output of an incarnation is kept apart, and so is which events it
-//! held, for the newest [`OUTPUTS_KEPT`] of them.
+//! The last output of an incarnation is kept apart, and so is what it had in
+//! hand, for the newest [`OUTPUTS_KEPT`] of them.
+
+mod hands;
 
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use super::schema::{self, META_DAMAGED, META_HIGHEST_INCARNATION, META_OWN, META
 use crate::clock::{Age, Wall};
 use crate::supervisor::io::{
     Boot, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, LastEnd, Origin,
-    ProcessIdentity, RestartMemory,
+    ProcessIdentity, RestartMemory, StepAttempt,
 };
 use crate::supervisor::units::UNSTABLE_CRASHES;
 use crate::supervisor::work::Seq;
@@ -42,9 +44,16 @@ pub struct IncarnationRow {
     pub release: Option<String>,
     /// How it ended; none while it runs.
     pub end: Option<IncarnationEnding>,
-    /// The events it held when it ended; none in lists, and when they are no
-    /// longer kept.
+    /// The events it held when it ended; none when they are no longer kept.
     pub held: Vec<Seq>,
+    /// The steps it was in then; kept as long.
+    pub steps: Vec<StepAttempt>,
+    /// Who had asked for the end, in words; kept as long.
+    pub asked_by: Option<String>,
+    /// The checkpoint that is kept for the sake of its crash.
+    pub pinned: Option<u64>,
+    /// When the next one was started.
+    pub next_begun: Option<Wall>,
     /// A checksum does not hold: what is shown of it may be wrong.
     pub damaged: bool,
 }
@@ -75,10 +84,21 @@ pub struct IncarnationEnding {
     pub output: Option<Vec<u8>>,
 }
 
+impl IncarnationEnding {
+    /// When the next start was due, if there was to be one.
+    pub fn next_due(&self) -> Option<Wall> {
+        Some(Wall::from_millis(self.ended.millis().saturating_add(millis(self.backoff?))))
+    }
+}
+
 const BEGIN_COLUMNS: &str =
     "id, begun, run_id, reason, pid, session, start_ticks, boot_id, release, begin_sum";
 const END_COLUMNS: &str = "id, ended, class, code, signal, core, summary, uptime_ms, version, \
                            backoff_ms, backoff_why, end_sum, crash";
+/// What other rows say of it.
+const BESIDE_COLUMNS: &str = "(SELECT c.id FROM pins p JOIN checkpoints c ON c.id = p.checkpoint
+         WHERE p.incarnation = incarnations.id),
+     (SELECT n.begun FROM incarnations n WHERE n.id = incarnations.id + 1)";
 
 /// Writes the first half.
 pub(crate) fn begin(conn: &Connection, at: Wall, start: &IncarnationStart) -> rusqlite::Result<()> {
@@ -168,7 +188,7 @@ pub(crate) fn end(conn: &Connection, at: Wall, end: &IncarnationEnd) -> rusqlite
         i64::from(end.class.is_crash()),
     ))?;
     keep_output(conn, id, &end.output)?;
-    keep_held(conn, id, &end.held)?;
+    keep_hands(conn, id, end)?;
     forget_old(conn, end.incarnation)
 }
 
@@ -184,11 +204,11 @@ fn keep_output(conn: &Connection, id: i64, output: &[u8]) -> rusqlite::Result<()
     .map(drop)
 }
 
-fn keep_held(conn: &Connection, id: i64, held: &[Seq]) -> rusqlite::Result<()> {
-    if held.is_empty() {
+fn keep_hands(conn: &Connection, id: i64, end: &IncarnationEnd) -> rusqlite::Result<()> {
+    let text = hands::to_text(&end.held, &end.steps, end.asked_by.as_deref());
+    if text.is_empty() {
         return Ok(());
     }
-    let text = held.iter().map(Seq::to_string).collect::<Vec<_>>().join(" ");
     let sum = Sum::of("held").int(id).text(&text).finish();
     conn.prepare_cached(
         "INSERT OR REPLACE INTO held (incarnation, events, sum) VALUES (?1, ?2, ?3)",
@@ -275,6 +295,7 @@ pub(crate) fn boot(conn: &Connection) -> rusqlite::Result<Boot> {
     Ok(Boot {
         last_incarnation: last.as_ref().map_or(0, |row| row.id).max(highest),
         last_end,
+        last_release: release(conn, last_begun(conn)?)?,
         restart: restart(conn)?,
         origin: if damaged { Origin::Damaged } else { Origin::Kept },
         meta: settings(conn)?,
@@ -299,6 +320,13 @@ pub(crate) fn settings(conn: &Connection) -> rusqlite::Result<Vec<(String, Strin
     Ok(found)
 }
 
+/// The newest incarnation whose start is on record.
+pub(crate) fn last_begun(conn: &Connection) -> rusqlite::Result<Incarnation> {
+    let sql = "SELECT id FROM incarnations WHERE begin_sum IS NOT NULL ORDER BY id DESC LIMIT 1";
+    let id = conn.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(id.map_or(0, unsigned))
+}
+
 /// The newest incarnation.
 pub(crate) fn newest(conn: &Connection) -> rusqlite::Result<Option<IncarnationRow>> {
     Ok(list(conn, false, None, 1)?.pop())
@@ -313,17 +341,23 @@ pub(crate) fn list(
 ) -> rusqlite::Result<Vec<IncarnationRow>> {
     let only = if crashes_only { "AND crash = 1" } else { "" };
     let sql = format!(
-        "SELECT {BEGIN_COLUMNS}, {END_COLUMNS} FROM incarnations
+        "SELECT {BEGIN_COLUMNS}, {END_COLUMNS}, {BESIDE_COLUMNS} FROM incarnations
          WHERE id < ?1 {only} ORDER BY id DESC LIMIT ?2"
     );
     let mut statement = conn.prepare(&sql)?;
     let rows = statement.query_map((before.map_or(i64::MAX, signed), signed(limit)), row_of)?;
-    rows.collect()
+    let mut found: Vec<IncarnationRow> = rows.collect::<rusqlite::Result<_>>()?;
+    for row in &mut found {
+        add_hands(conn, row)?;
+    }
+    Ok(found)
 }
 
-/// One incarnation with its output and the events it held.
+/// One incarnation with its output.
 pub(crate) fn one(conn: &Connection, id: u64) -> rusqlite::Result<Option<IncarnationRow>> {
-    let sql = format!("SELECT {BEGIN_COLUMNS}, {END_COLUMNS} FROM incarnations WHERE id = ?1");
+    let sql = format!(
+        "SELECT {BEGIN_COLUMNS}, {END_COLUMNS}, {BESIDE_COLUMNS} FROM incarnations WHERE id = ?1"
+    );
     let Some(mut row) = conn.query_row(&sql, [signed(id)], row_of).optional()? else {
         return Ok(None);
     };
@@ -334,28 +368,38 @@ pub(crate) fn one(conn: &Connection, id: u64) -> rusqlite::Result<Option<Incarna
         row.damaged |= !holds("outputs", output, 2);
         end.output = output.get_ref(1)?.as_bytes().ok().map(<[u8]>::to_vec);
     }
-    add_held(conn, &mut row)?;
+    add_hands(conn, &mut row)?;
     Ok(Some(row))
 }
 
-/// Which events it held. A reader may meet a file that has no such table.
-fn add_held(conn: &Connection, row: &mut IncarnationRow) -> rusqlite::Result<()> {
+/// The release of an incarnation, if it was of one and is remembered.
+pub(crate) fn release(conn: &Connection, id: Incarnation) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("SELECT release FROM incarnations WHERE id = ?1")?
+        .query_row([signed(id)], |row| Ok(lossy(row, 0)))
+        .optional()
+        .map(Option::flatten)
+}
+
+/// What it had in hand. A reader may meet a file that has no such table.
+fn add_hands(conn: &Connection, row: &mut IncarnationRow) -> rusqlite::Result<()> {
     if !schema::has_table(conn, "held")? {
         return Ok(());
     }
     let mut statement =
-        conn.prepare("SELECT incarnation, events, sum FROM held WHERE incarnation = ?1")?;
+        conn.prepare_cached("SELECT incarnation, events, sum FROM held WHERE incarnation = ?1")?;
     let mut rows = statement.query([signed(row.id)])?;
     if let Some(held) = rows.next()? {
         row.damaged |= !holds("held", held, 2);
-        let events = lossy(held, 1).unwrap_or_default();
-        row.held = events.split(' ').filter_map(|seq| seq.parse().ok()).collect();
+        let hands = hands::from_text(&lossy(held, 1).unwrap_or_default());
+        (row.held, row.steps, row.asked_by) = (hands.events, hands.steps, hands.asked_by);
     }
     Ok(())
 }
 
 /// Column at which the second half begins.
 const END_AT: usize = 10;
+/// Column at which begins what other rows say.
+const BESIDE_AT: usize = END_AT + 13;
 
 /// Reads a row as far as it can be read: a damaged one is shown as such.
 fn row_of(row: &Row<'_>) -> rusqlite::Result<IncarnationRow> {
@@ -376,6 +420,10 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<IncarnationRow> {
         release: lossy(row, 8),
         end: has_end.then(|| ending_of(row)),
         held: Vec::new(),
+        steps: Vec::new(),
+        asked_by: None,
+        pinned: int(row, BESIDE_AT).map(unsigned),
+        next_begun: int(row, BESIDE_AT + 1).map(Wall::from_millis),
         damaged,
     })
 }

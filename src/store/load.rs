@@ -55,6 +55,7 @@ impl Store {
             .map_err(|e| failure(Some(conn), 0, &e))?;
         let work = super::work::restored(conn, &self.tallies, &mut warnings)
             .map_err(|e| failure(Some(conn), 0, &e))?;
+        let last_begun = super::ledger::last_begun(conn).map_err(|e| failure(Some(conn), 0, &e))?;
         let used_bytes = super::commit::used_bytes(conn).map_err(|e| failure(Some(conn), 0, &e))?;
         Ok(Restored {
             root,
@@ -63,6 +64,7 @@ impl Store {
             checkpoint: self.verified.checkpoint.clone(),
             highest_checkpoint: self.verified.highest_checkpoint,
             tail_bytes: self.verified.tail_bytes,
+            last_begun,
             keys,
             used_bytes,
             work,

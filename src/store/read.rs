@@ -320,6 +320,14 @@ impl Reader {
         self.within(|conn| Ok(ledger::list(conn, crashes_only, before, limit)?))
     }
 
+    /// The release that an incarnation was of, if it was of one.
+    ///
+    /// # Errors
+    /// The disk's refusal.
+    pub fn release(&self, incarnation: u64) -> Result<Option<String>> {
+        self.within(|conn| Ok(ledger::release(conn, incarnation)?))
+    }
+
     /// One incarnation with its output.
     ///
     /// # Errors

@@ -107,7 +107,9 @@ CREATE TABLE keys (
 ///   one being 0 or empty, so that both are in one index;
 /// - `posts` and `reviews` give no number twice: AUTOINCREMENT would do that
 ///   with a table that has no checksum, so the highest are in `meta`;
-/// - `held` tells which events an incarnation held when it ended.
+/// - `held` tells which events an incarnation held when it ended, as numbers
+///   with a blank between them; what later versions tell beside them stands
+///   behind, in one word that is no number.
 const V2: &str = "
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL,

@@ -83,7 +83,13 @@ impl Machine {
             return Err(WireError::new(Kind::Internal, "the state is not restored yet"));
         };
         match work {
-            Work::Own(own) => Ok(records::apply(book, own, timers, &context)),
+            Work::Own(own) => {
+                let mut applied = records::apply(book, own, timers, &context);
+                if let Own::Begin(_) = own {
+                    self.way_back.take(book, &mut applied);
+                }
+                Ok(applied)
+            }
             Work::Answered(body) => Ok(Applied::answer(body.clone())),
             Work::Restore { restore, info, root } => {
                 apply::restore_loaded(book, restore, info, root, &context)
@@ -363,6 +369,9 @@ impl Machine {
         if let Work::Own(Own::Probe) = flight.work {
             let free = answers.iter().any(|a| matches!(a, Answer::Reserve(true)));
             self.probed(free);
+        }
+        if let Work::Own(Own::Begin(_)) = flight.work {
+            self.way_back.recorded();
         }
         if let Work::Own(Own::Checkpoint(CheckpointReason::Request)) = flight.work {
             self.tell_of_checkpoint(answers);

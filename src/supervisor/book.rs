@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::agenda::Agenda;
-use super::io::{CheckpointInfo, KeyHash, Restored, Seq};
+use super::io::{CheckpointInfo, Incarnation, KeyHash, Restored, Seq};
 use crate::clock::{Mono, Now};
 use crate::engines::state::Node;
 
@@ -58,6 +58,7 @@ pub struct Book {
     highest_version: u64,
     next_checkpoint: u64,
     last_checkpoint: Option<CheckpointInfo>,
+    last_begun: Incarnation,
     checkpoint_taken: Mono,
     /// The hash of its request by the hash of a key.
     keys: Remembered<KeyHash>,
@@ -93,6 +94,7 @@ impl Book {
             highest_version: restored.highest_version.max(restored.version),
             next_checkpoint: restored.highest_checkpoint + 1,
             last_checkpoint: restored.checkpoint,
+            last_begun: restored.last_begun,
             checkpoint_taken: now.mono,
             keys,
             events,
@@ -117,6 +119,12 @@ impl Book {
     /// The newest checkpoint on the disk.
     pub fn last_checkpoint(&self) -> Option<&CheckpointInfo> {
         self.last_checkpoint.as_ref()
+    }
+
+    /// Whether the start of that one, or of a later one, was on record when the
+    /// file was read.
+    pub fn has_begun(&self, incarnation: Incarnation) -> bool {
+        incarnation <= self.last_begun
     }
 
     /// The state as the disk has it.

@@ -9,6 +9,7 @@ impl Machine {
     /// No further start. What is unwritten is written, then the run is over.
     pub(super) fn close(&mut self, outcome: Outcome, message: String, why: String) {
         self.out.push(Effect::Notify(Notice::Stopping));
+        self.ask_for_time_to_close();
         // A start after a requested stop, or by another `adrt run` after the
         // run was over, is not held up by what happened before.
         self.restarts.run_is_over();

@@ -167,6 +167,23 @@ pub fn signal_name(signal: i32) -> Cow<'static, str> {
     }
 }
 
+/// Signals that others send. All else is mostly a fault of the process itself,
+/// or its own doing.
+const SENT: [&str; 7] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGTERM"];
+
+/// Whether a process that dies of it was most likely sent it by another one.
+pub fn is_sent(signal: i32) -> bool {
+    SENT.contains(&&*signal_name(signal))
+}
+
+/// The signal that a shell means by this code: it killed the shell's last
+/// command, and the shell ended with 128 and its number.
+pub fn signal_in_code(code: i32) -> Option<i32> {
+    let signal = code.checked_sub(SHELL_SIGNAL_BASE)?;
+    let is_one = usize::try_from(signal).is_ok_and(|n| (1..=NAMES.len()).contains(&n));
+    is_one.then_some(signal)
+}
+
 /// In a few words: `exited with code 3`,
 /// `killed by SIGSEGV (core dumped)`.
 impl fmt::Display for Exit {
@@ -246,6 +263,21 @@ mod tests {
         assert_eq!(signal_name(0), "signal 0");
         assert_eq!(signal_name(-9), "signal -9");
         assert_eq!(signal_name(32), "signal 32");
+    }
+
+    #[test]
+    fn what_a_shell_makes_of_a_signal() {
+        assert_eq!(signal_in_code(137), Some(9));
+        assert_eq!((signal_in_code(129), signal_in_code(159)), (Some(1), Some(31)));
+        for code in [0, 1, 128, 160, 255, -1, i32::MIN, i32::MAX] {
+            assert_eq!(signal_in_code(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_others_send() {
+        assert!([1, 2, 3, 9, 10, 12, 15].into_iter().all(is_sent));
+        assert!(![4, 6, 8, 11, 13, 31, 34, 0].into_iter().any(is_sent));
     }
 
     #[test]

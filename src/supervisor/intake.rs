@@ -190,20 +190,20 @@ impl Machine {
         let frame = match envelope::classify(line, Mode::Open) {
             Line::Frame(frame) => frame,
             Line::Broken(fault) => {
-                let origin = Origin::Operator { conn, id: Some("null".into()) };
+                let origin = Origin::Operator { conn, uid, id: Some("null".into()) };
                 return self.refuse(origin, parse_error(&fault), 0);
             }
             Line::Invalid { id, reason, .. } => {
-                let origin = Origin::Operator { conn, id: Some(id_text(id).into()) };
+                let origin = Origin::Operator { conn, uid, id: Some(id_text(id).into()) };
                 return self.refuse(origin, WireError::new(Kind::InvalidRequest, reason), 0);
             }
             Line::Text => {
-                let origin = Origin::Operator { conn, id: Some("null".into()) };
+                let origin = Origin::Operator { conn, uid, id: Some("null".into()) };
                 let error = WireError::new(Kind::InvalidRequest, "not a JSON-RPC 2.0 request");
                 return self.refuse(origin, error, 0);
             }
         };
-        let origin = Origin::Operator { conn, id: Some(id_text(frame.id).into()) };
+        let origin = Origin::Operator { conn, uid, id: Some(id_text(frame.id).into()) };
         let request = message::decode(&frame.method, frame.params, Caller::Operator);
         if let Ok(request) = &request {
             self.sign_by_request(request);
@@ -218,7 +218,7 @@ impl Machine {
                     return self.answer_body(&origin, Body::Error(error), &[]);
                 }
                 self.answer_operator(origin);
-                self.restart();
+                self.restart(&format!("adrt restart (uid {uid})"));
             }
             Ok(Request::Reload) if !self.setup.rules_file => {
                 let what = "nothing to reload: it runs without a rules file (--rules)";
@@ -255,8 +255,10 @@ impl Machine {
     /// Nobody waits for its answers any more; what it asked for is done.
     pub(super) fn operator_gone(&mut self, gone: ConnId) {
         let silence = |origin: &mut Origin| {
-            if matches!(origin, Origin::Operator { conn, .. } if *conn == gone) {
-                *origin = Origin::Operator { conn: gone, id: None };
+            if let Origin::Operator { conn, id, .. } = origin
+                && *conn == gone
+            {
+                *id = None;
             }
         };
         self.queue.origins_mut().for_each(silence);

@@ -23,8 +23,8 @@ pub use super::rulings::{CalibrationRow, DecisionRef, DecisionRow, PolicyRow};
 pub use super::units::{
     Answer, Boot, CheckpointInfo, CheckpointReason, CheckpointRef, CheckpointRow, Committed,
     IncarnationEnd, IncarnationStart, JournalRow, KeyHash, KeyRow, LastEnd, Op, Origin,
-    ProcessIdentity, Receipt, RestartMemory, Restored, StoreFailure, StoreFailureKind, Unit,
-    UnitId,
+    ProcessIdentity, Receipt, RestartMemory, Restored, STEPS_TOLD_MAX, StepAttempt, StoreFailure,
+    StoreFailureKind, Unit, UnitId,
 };
 pub use super::work::{
     Arrival, Due, EventRow, EventState, EventStatus, Fetch, Fetched, History, KvQuery, KvRow,
@@ -340,6 +340,9 @@ pub enum Notice {
     Status(String),
     /// The run is ending.
     Stopping,
+    /// Starting or stopping takes longer, and is under way: so much more time,
+    /// from now.
+    ExtendTimeout(Duration),
 }
 
 /// How grave a line of the log is, by syslog's scale.

@@ -135,16 +135,24 @@ impl Machine {
     }
 
     /// An operator wants a new incarnation.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, who: &str) {
         match self.phase {
             Phase::Waiting(_) => {
+                self.log(Level::Info, format!("starting the agent now: {who} asked for it"));
                 self.restarts.forget();
                 self.cause.reason = StartReason::Operator;
                 self.spawn();
             }
-            Phase::Running => self.begin_leaving(Why::Operator),
+            Phase::Running => {
+                self.log(Level::Info, format!("restarting the agent: {who} asked for it"));
+                self.asked_by = Some(who.to_owned());
+                self.begin_leaving(Why::Operator);
+            }
             // It has ended; what follows is still to be decided.
-            Phase::Draining { .. } | Phase::Settling(_) => self.restart_asked = true,
+            Phase::Draining { .. } | Phase::Settling(_) => {
+                self.asked_by = Some(who.to_owned());
+                self.restart_asked = true;
+            }
             // A start is under way already, or none will ever be again.
             Phase::Starting | Phase::Closing { .. } | Phase::Over | Phase::Detached => {}
         }
@@ -155,6 +163,9 @@ impl Machine {
     pub(super) fn restore_when_gone(&mut self, origin: Origin, work: Work) {
         match self.phase {
             Phase::Running | Phase::Starting | Phase::Draining { .. } | Phase::Settling(_) => {
+                if let Origin::Operator { uid, .. } = origin {
+                    self.asked_by = Some(format!("adrt checkpoints restore (uid {uid})"));
+                }
                 self.after_leaving.push((origin, work));
                 if matches!(self.phase, Phase::Running) {
                     self.begin_leaving(Why::Restore);

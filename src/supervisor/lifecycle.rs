@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::attached;
 use super::cause::{DownSince, StartCause, StartReason};
-use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND};
+use super::exit::{self, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, signal_name};
 use super::io::{
-    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Notice,
-    Occasion, Oom, Outcome, ProcessIdentity, SpawnFailure,
+    Effect, Exit, ExitClass, Incarnation, IncarnationEnd, IncarnationStart, Level, Occasion, Oom,
+    Outcome, ProcessIdentity, SpawnFailure,
 };
 use super::leaving::{Stopping, Why};
 use super::machine::{Delay, Live, Machine, Phase, Readiness, Wire};
@@ -45,6 +45,8 @@ pub(super) struct Settled {
     pub output: Vec<u8>,
     /// Why it was made to end, if it was.
     pub why: Option<Why>,
+    /// Who had asked for that, in words.
+    pub asked_by: Option<String>,
     /// What adrt's own exit code is, where the command could not be executed.
     pub exec_code: Option<i32>,
 }
@@ -68,13 +70,7 @@ impl Machine {
         if incarnation != self.incarnation || !matches!(self.phase, Phase::Starting) {
             return;
         }
-        self.write_own(Own::Begin(IncarnationStart {
-            incarnation,
-            run_id: self.setup.run_id.clone(),
-            reason: self.cause.reason.as_str().into(),
-            process: process.clone(),
-            release: None,
-        }));
+        self.record_begin(process.clone());
         if self.ready == Readiness::Pending(None) {
             self.ready = Readiness::Pending(Some(self.now.mono + self.setup.ready_timeout));
         }
@@ -113,6 +109,18 @@ impl Machine {
         }
     }
 
+    /// The ledger's first half of the row.
+    fn record_begin(&mut self, process: ProcessIdentity) {
+        let start = IncarnationStart {
+            incarnation: self.incarnation,
+            run_id: self.setup.run_id.clone(),
+            reason: self.cause.reason.as_str().into(),
+            process,
+            release: self.setup.release.clone(),
+        };
+        self.write_own(Own::Begin(start));
+    }
+
     pub(super) fn spawn_failed(&mut self, incarnation: Incarnation, failure: SpawnFailure) {
         if incarnation != self.incarnation || !matches!(self.phase, Phase::Starting) {
             return;
@@ -122,13 +130,7 @@ impl Machine {
             SpawnFailure::NotExecutable(what) => (what, Some(EXIT_NOT_EXECUTABLE)),
             SpawnFailure::System(what) => (what, None),
         };
-        self.write_own(Own::Begin(IncarnationStart {
-            incarnation,
-            run_id: self.setup.run_id.clone(),
-            reason: self.cause.reason.as_str().into(),
-            process: ProcessIdentity::default(),
-            release: None,
-        }));
+        self.record_begin(ProcessIdentity::default());
         self.settle_when_restored(Settled {
             incarnation,
             class: ExitClass::ExecFailed,
@@ -137,6 +139,7 @@ impl Machine {
             summary,
             output: Vec::new(),
             why: None,
+            asked_by: None,
             // A command that has run before is being replaced, or its disk is
             // away for a moment: later failures are waited out like crashes.
             exec_code: code.filter(|_| self.starts == 1),
@@ -166,9 +169,11 @@ impl Machine {
         let class = classify(exit, oom.is_some(), why, live.finished);
         // How an attached client ends, wait does not tell.
         let attached = self.setup.attached;
-        let summary = match attached {
-            true => attached::summary(&live, class),
-            false => summary(exit, class, oom, live.hung.as_deref()),
+        let asked_by = self.asker(class);
+        let summary = match &asked_by {
+            _ if attached => attached::summary(&live, class),
+            Some(who) => format!("stopped by {who}, {exit}"),
+            None => summary(exit, class, oom, live.hung.as_deref()),
         };
         if let Some(oom) = oom.filter(|_| class != ExitClass::OutOfMemory) {
             self.tell_lost_to_memory(oom);
@@ -181,6 +186,7 @@ impl Machine {
             summary,
             output,
             why,
+            asked_by,
             exec_code: None,
         });
     }
@@ -199,6 +205,15 @@ impl Machine {
         };
         let message = format!("the kernel killed {what} of the agent's: out of memory{oom}");
         self.log(Level::Warning, message);
+    }
+
+    /// Who asked for an end that was asked for.
+    fn asker(&self, class: ExitClass) -> Option<String> {
+        if class != ExitClass::Stopped {
+            return None;
+        }
+        let stop = self.stopping.as_ref().map(|stopping| stopping.who.clone());
+        stop.or_else(|| self.asked_by.clone())
     }
 
     fn settle_when_restored(&mut self, settled: Settled) {
@@ -222,7 +237,7 @@ impl Machine {
 
     /// Decides what follows, and writes the end and the decision down.
     fn settle(&mut self, mut settled: Settled) {
-        self.tell_ready();
+        self.ready_or_not();
         settled.why = self.asked_for(settled.why);
         self.note_poison(settled.class);
         self.counters.ended(settled.class);
@@ -243,6 +258,7 @@ impl Machine {
         };
         self.restarts.set_delay_left(backoff.filter(|delay| !delay.is_zero()));
         self.report_end(&settled, &next);
+        let says_all = settled.asked_by.is_some() || settled.exec_code.is_some();
         let end = IncarnationEnd {
             incarnation: settled.incarnation,
             class: settled.class,
@@ -254,6 +270,8 @@ impl Machine {
             backoff,
             backoff_why,
             held: Vec::new(),
+            steps: Vec::new(),
+            asked_by: settled.asked_by,
         };
         self.write_own(Own::Ended(Box::new(end)));
         for (origin, work) in std::mem::take(&mut self.after_leaving) {
@@ -265,6 +283,10 @@ impl Machine {
         match next {
             Next::Start { delay, .. } if delay.is_zero() => self.spawn(),
             Next::Start { delay, .. } => self.wait(delay),
+            // Who stopped it, or why it can't be executed, stands in its summary.
+            Next::End { outcome, .. } if says_all => {
+                self.close(outcome, settled.summary, String::new());
+            }
             Next::End { outcome, why } => self.close(outcome, settled.summary, why),
         }
     }
@@ -305,7 +327,7 @@ impl Machine {
             return Next::End { outcome: Outcome::Stopped, why };
         }
         if let Some(code) = settled.exec_code {
-            let why = String::new();
+            let why = "a command that can't be executed at its first start ends the run".into();
             return Next::End { outcome: Outcome::ExecFailed(code), why };
         }
         if self.setup.attached {
@@ -314,7 +336,9 @@ impl Machine {
         match settled.why {
             Some(Why::Operator | Why::Restore) => {
                 self.restarts.forget();
-                Next::Start { delay: Duration::ZERO, why: "an operator asked for it".into() }
+                let who = self.asked_by.take();
+                let who = who.as_deref().unwrap_or("an operator");
+                Next::Start { delay: Duration::ZERO, why: format!("{who} asked for it") }
             }
             Some(Why::Stop | Why::StoreLost | Why::Hang) | None => {
                 let Settled { class, exit, uptime, .. } = *settled;
@@ -468,6 +492,8 @@ impl Machine {
             backoff: None,
             backoff_why: "adrt was started anew".into(),
             held: Vec::new(),
+            steps: Vec::new(),
+            asked_by: None,
         };
         self.write_own(Own::Ended(Box::new(end)));
     }
@@ -492,13 +518,6 @@ impl Machine {
     pub(super) fn progress_at(&self) -> Option<Mono> {
         let live = self.live.as_ref().filter(|_| matches!(self.phase, Phase::Running))?;
         self.restarts.counts().then(|| live.started + self.restarts.policy().reset)
-    }
-
-    pub(super) fn tell_ready(&mut self) {
-        if self.ready != Readiness::Told {
-            self.ready = Readiness::Told;
-            self.out.push(Effect::Notify(Notice::Ready));
-        }
     }
 
     pub(super) fn is_live(&self, incarnation: Incarnation) -> bool {
@@ -536,9 +555,18 @@ fn summary(exit: Exit, class: ExitClass, oom: Option<Oom>, hung: Option<&str>) -
             None => format!("{how}: it hung"),
         },
         ExitClass::Finished => "finished".into(),
+        ExitClass::Failed => match exit {
+            Exit::Code(code) => match exit::signal_in_code(code) {
+                Some(signal) => format!("{how} (a shell's word for {})", signal_name(signal)),
+                None => how,
+            },
+            Exit::Signal { .. } => how,
+        },
+        ExitClass::Signal => match exit {
+            Exit::Signal { signal, .. } if exit::is_sent(signal) => format!("{how} (not by adrt)"),
+            Exit::Signal { .. } | Exit::Code(_) => how,
+        },
         ExitClass::Done
-        | ExitClass::Failed
-        | ExitClass::Signal
         | ExitClass::Stopped
         | ExitClass::StoreLost
         | ExitClass::ExecFailed

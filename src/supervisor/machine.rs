@@ -57,6 +57,7 @@ pub use super::setup::{
 };
 use super::surroundings::Surroundings;
 use super::trouble::Trouble;
+use super::way_back::WayBack;
 use crate::clock::{Age, Mono, Now, Wall, span};
 use crate::engines::state::Limits;
 use crate::protocol::work::Subscription;
@@ -184,6 +185,10 @@ pub struct Machine {
     pub(super) after_leaving: Vec<(Origin, Work)>,
     /// A restart was asked for when the agent had just ended.
     pub(super) restart_asked: bool,
+    /// Who asked for the restart or restore that is under way, in words.
+    pub(super) asked_by: Option<String>,
+    /// The checkpoint before another release.
+    pub(super) way_back: WayBack,
     /// The store is gone for good: why.
     pub(super) store_dead: Option<String>,
     /// READY=1 is out, or the point in time at which it goes out anyway.
@@ -198,6 +203,8 @@ pub struct Machine {
 pub(super) enum Readiness {
     /// Nothing yet; at this point it will be, whatever the agent says.
     Pending(Option<Mono>),
+    /// Nothing until the agent says so; then more time is asked for.
+    AgentsWord(Mono),
     /// READY=1.
     Told,
 }
@@ -219,6 +226,7 @@ impl Machine {
             judgement: Judgement::new(setup.decisions.clone()),
             reloads: Reloads::default(),
             environment: Surroundings::default(),
+            way_back: WayBack::new(setup.release.as_deref(), boot),
             setup,
             now,
             phase: Phase::Starting,
@@ -239,6 +247,7 @@ impl Machine {
             stopping: None,
             after_leaving: Vec::new(),
             restart_asked: false,
+            asked_by: None,
             store_dead: None,
             ready: Readiness::Pending(None),
             announced: Announced::default(),
@@ -254,8 +263,13 @@ impl Machine {
     /// Begins the run: the first start, now or after what is left of a delay.
     pub fn start(&mut self, now: Now, boot: &Boot, effects: &mut Vec<Effect>) {
         self.enter(now, effects);
+        self.wait_for_agents_word();
         if let Some(process) = &boot.orphan {
             self.record_lost(boot.last_incarnation, process);
+        }
+        if let Some(label) = self.way_back.label() {
+            let message = format!("another release: checkpoint {label:?} is taken first");
+            self.log(Level::Info, message);
         }
         if let Some(script) = self.setup.script.clone() {
             self.write_own(Own::Meta { name: "script", value: script });
@@ -325,6 +339,7 @@ impl Machine {
         };
         let ready = match self.ready {
             Readiness::Pending(at) => at,
+            Readiness::AgentsWord(at) => Some(at),
             Readiness::Told => None,
         };
         let probe = self.trouble.as_ref().filter(|_| self.book.is_some()).map(|t| t.probe_at);
@@ -391,11 +406,7 @@ impl Machine {
 
     fn pass_deadlines(&mut self) {
         let now = self.now.mono;
-        if let Readiness::Pending(Some(at)) = self.ready
-            && at <= now
-        {
-            self.tell_ready();
-        }
+        self.readiness_is_due();
         if let Phase::Waiting(delay) = &self.phase {
             let delay = *delay;
             if delay.until <= now {

@@ -26,7 +26,9 @@
 //!   still to be done.
 //! - [`outbox`]: what the agent has been told and has not read yet.
 //! - [`trouble`]: a disk that refuses.
+//! - [`way_back`]: the checkpoint before another release.
 //! - [`surroundings`]: what the sensors say of the machine, and the telling of it.
+//! - [`readiness`]: what the service manager waits for.
 //! - [`reload`]: the rules file, and what came of reading it again.
 //! - [`status`]: what an operator is shown; [`counters`]: what is counted for it;
 //!   [`alerts`]: what a person is told to look at.
@@ -62,6 +64,7 @@ mod lookups;
 mod outbox;
 mod pulse;
 mod queue;
+mod readiness;
 mod records;
 mod reload;
 mod setup;
@@ -71,3 +74,4 @@ mod surroundings;
 #[cfg(test)]
 mod testbed;
 mod trouble;
+mod way_back;

@@ -52,6 +52,8 @@ pub enum Origin {
     Operator {
         /// Which.
         conn: ConnId,
+        /// The other end's user.
+        uid: u32,
         /// JSON text.
         id: Option<Box<str>>,
     },

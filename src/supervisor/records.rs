@@ -5,7 +5,10 @@ use super::agenda::timers::TimerNow;
 use super::apply::{Applied, Context};
 use super::book::Book;
 use super::draft::{Draft, Known};
-use super::io::{CheckpointReason, CheckpointRow, Fetch, Incarnation, IncarnationEnd, Op, WorkOp};
+use super::io::{
+    CheckpointReason, CheckpointRow, Fetch, Incarnation, IncarnationEnd, Op, STEPS_TOLD_MAX,
+    StepAttempt, WorkOp,
+};
 use super::queue::{Body, Own};
 use super::work::{POSTS_KEPT, WINDOW_BYTES, WINDOW_EVENTS};
 
@@ -86,12 +89,13 @@ fn record(book: &mut Book, own: &Own, context: &Context) -> Applied {
 fn ended(book: &mut Book, end: &IncarnationEnd, context: &Context) -> Applied {
     let crash = end.class.is_crash();
     let known = Known::default();
+    let steps = steps_of(book, end.incarnation);
     let mut draft = Draft::new(book, context, &known);
     let held = draft.incarnation_ended(end.incarnation, crash, &end.summary);
     let mut applied = draft.into_own();
     let version = if end.version == 0 { book.doc.version } else { end.version };
     let ops = &mut applied.ops;
-    ops.push(Op::End(Box::new(IncarnationEnd { version, held, ..end.clone() })));
+    ops.push(Op::End(Box::new(IncarnationEnd { version, held, steps, ..end.clone() })));
     ops.push(Op::Restart(context.memory));
     let reason = if crash { CheckpointReason::Crash } else { CheckpointReason::End };
     if book.is_dirty() {
@@ -101,6 +105,12 @@ fn ended(book: &mut Book, end: &IncarnationEnd, context: &Context) -> Applied {
         ops.push(Op::Pin { checkpoint, incarnation: end.incarnation });
     }
     Applied { changed: true, privileged: true, ..applied }
+}
+
+/// What it had begun and not completed.
+fn steps_of(book: &Book, incarnation: Incarnation) -> Vec<StepAttempt> {
+    let under_way = book.doc.agenda.steps.under_way(incarnation).take(STEPS_TOLD_MAX);
+    under_way.map(|row| StepAttempt { key: row.key.clone(), attempt: row.attempt }).collect()
 }
 
 /// Reads on in the inbox. Nothing is applied behind it until it is here: what
@@ -139,11 +149,22 @@ pub fn checkpoint_op(
     reason: CheckpointReason,
     incarnation: Incarnation,
 ) {
+    labelled_checkpoint_op(book, ops, reason, None, incarnation);
+}
+
+/// The same, for the sake of a label.
+pub fn labelled_checkpoint_op(
+    book: &mut Book,
+    ops: &mut Vec<Op>,
+    reason: CheckpointReason,
+    label: Option<String>,
+    incarnation: Incarnation,
+) {
     let id = book.take_checkpoint_id();
     ops.push(Op::Checkpoint(CheckpointRow {
         id,
         version: book.doc.version,
-        label: None,
+        label,
         reason,
         incarnation,
         root: book.doc.root.clone(),

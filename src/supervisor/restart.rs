@@ -270,7 +270,11 @@ impl Restarts {
         if let Some(max) = self.policy.max_restarts
             && self.memory.restarts >= max
         {
-            let why = format!("it was restarted {max} times without progress (--max-restarts)");
+            let why = match max {
+                0 => "--max-restarts is 0".to_owned(),
+                1 => "it was restarted once without progress (--max-restarts)".to_owned(),
+                _ => format!("it was restarted {max} times without progress (--max-restarts)"),
+            };
             return Next::End { outcome: Outcome::GaveUp, why };
         }
         self.memory.restarts = self.memory.restarts.saturating_add(1);

@@ -19,6 +19,7 @@ impl Machine {
         put("since", json!(self.phase_since.rfc3339()));
         put("incarnation", json!(self.incarnation));
         put("start_reason", json!(self.cause.reason.as_str()));
+        put("release", json!(self.setup.release));
         put("restarts", json!(self.starts.saturating_sub(1)));
         put("crashes_in_row", json!(self.restarts.crashes_in_row()));
         put("crash_loop", json!(self.restarts.is_loop()));

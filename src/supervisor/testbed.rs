@@ -71,6 +71,7 @@ pub fn empty() -> Restored {
         checkpoint: None,
         highest_checkpoint: 0,
         tail_bytes: 0,
+        last_begun: 0,
         keys: Vec::new(),
         used_bytes: 0,
         work: WorkRestored::default(),

@@ -99,6 +99,7 @@ impl Machine {
         if let Some(book) = &mut self.book {
             book.revert();
         }
+        self.way_back.taken_back();
         if let Some(live) = &mut self.live {
             live.subscription.clone_from(&live.subscribed);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::exit::{Exit, ExitClass};
 use super::io::Incarnation;
-use super::work::{Seq, WorkAnswer, WorkOp, WorkRestored};
+use super::work::{Seq, StepKey, WorkAnswer, WorkOp, WorkRestored};
 use crate::clock::{Age, Wall};
 use crate::engines::state::{Format, Node};
 
@@ -306,6 +306,24 @@ pub struct IncarnationEnd {
     pub backoff_why: String,
     /// The events it held.
     pub held: Vec<Seq>,
+    /// The steps it was in: begun during its life and not completed; at most
+    /// [`STEPS_TOLD_MAX`].
+    pub steps: Vec<StepAttempt>,
+    /// Who had asked for it, in words; none where nobody had.
+    pub asked_by: Option<String>,
+}
+
+/// Steps that are told of one end: an agent is in one, mostly, and in as many
+/// as it has threads at the most.
+pub const STEPS_TOLD_MAX: usize = 32;
+
+/// One try of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepAttempt {
+    /// Its scope and name.
+    pub key: StepKey,
+    /// Which try.
+    pub attempt: u32,
 }
 
 /// What the restart policy carries over a restart of adrt or of the machine.
@@ -441,6 +459,8 @@ pub struct Boot {
     pub last_incarnation: Incarnation,
     /// How it ended.
     pub last_end: Option<LastEnd>,
+    /// The release of the last one whose start is on record.
+    pub last_release: Option<String>,
     /// What the restart policy remembers.
     pub restart: RestartMemory,
     /// The database was made, or made anew after damage, by this opening.
@@ -489,6 +509,8 @@ pub struct Restored {
     pub highest_checkpoint: u64,
     /// Bytes of journal after it.
     pub tail_bytes: u64,
+    /// The newest incarnation whose start is on record.
+    pub last_begun: Incarnation,
     /// Remembered keys with the hash of their requests, oldest first.
     pub keys: Vec<(KeyHash, KeyHash, Wall)>,
     /// Bytes in used pages of the file.

@@ -60,8 +60,17 @@ fn checkpoints_from_first_to_last() {
     assert_eq!((&found["label"], &found["reason"]), (&json!("base"), &json!("request")));
     let members: Vec<&str> =
         found.as_object().expect("object").keys().map(String::as_str).collect();
-    let mut expected =
-        ["id", "version", "created", "label", "reason", "incarnation", "bytes", "state_bytes"];
+    let mut expected = [
+        "id",
+        "version",
+        "created",
+        "label",
+        "reason",
+        "release",
+        "incarnation",
+        "bytes",
+        "state_bytes",
+    ];
     expected.sort_unstable();
     assert_eq!(members, expected);
     let id = found["id"].to_string();

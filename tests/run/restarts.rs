@@ -109,16 +109,17 @@ fn a_command_that_cannot_be_executed_ends_the_run_at_once() {
     let broken = world.script("broken", "").display().to_string();
     std::fs::write(&broken, "#!/no/such/interpreter\n").unwrap();
     let dir = world.state_dir().display().to_string();
-    for (command, code) in [
-        ("no-such-program-at-all", 127),
-        ("/no/such/program", 127),
-        (&plain, 126),
-        (&dir, 126),
-        (&broken, 126),
+    for (command, code, to_do) in [
+        ("no-such-program-at-all", 127, "install it or give its path"),
+        ("/no/such/program", 127, "check the path"),
+        (&plain, 126, "check its mode (chmod +x), "),
+        (&dir, 126, "check the command, "),
+        (&broken, 126, "install it or mend that line"),
     ] {
         let done = world.run(&["--restart", "always"], [command]).done();
         assert_eq!(done.code, Some(code), "{command}: {done:?}");
         assert!(done.stderr.contains(command), "{command}: {done:?}");
+        assert!(done.stderr.contains(&format!("\n  try: {to_do}")), "{command}: {done:?}");
     }
     assert!(classes(&world).iter().all(|class| class == "exec_failed"));
 }

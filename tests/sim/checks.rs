@@ -10,7 +10,7 @@ use adrt::supervisor::io::{
 use adrt::supervisor::machine::Setup;
 use serde_json::Value;
 
-use super::agent::Line;
+use super::agent::{Line, Meaning};
 use super::answers::{self, Told};
 use super::durable::Durable;
 use super::pulse::Pulse;
@@ -80,6 +80,8 @@ impl Checks {
     }
 
     pub fn line(&mut self, line: &Line) -> Fate {
+        self.run.ready_said |=
+            matches!(&line.meaning, Meaning::Frame(frame) if frame.method == "ready");
         self.side.as_mut().expect("a line comes from somebody").line(line)
     }
 
@@ -174,6 +176,9 @@ impl Checks {
                 self.run.spawns += 1;
                 assert!(!setup.attached || self.run.spawns == 1, "it can't be started anew");
             }
+            Effect::Notify(Notice::Ready) => {
+                assert!(!setup.ready_from_agent || self.run.ready_said, "on nobody's word");
+            }
             Effect::Notify(Notice::Stopping) => drop(self.run.closing_since.get_or_insert(now)),
             Effect::Exit(verdict) => {
                 assert!(self.side.is_none(), "nobody is left behind");
@@ -183,7 +188,7 @@ impl Checks {
             | Effect::PassLine
             | Effect::Post(_)
             | Effect::Reload
-            | Effect::Notify(_)
+            | Effect::Notify(Notice::Status(_) | Notice::ExtendTimeout(_))
             | Effect::Log { .. } => {}
             Effect::Alert(alert) => self.run.alert(alert),
         }

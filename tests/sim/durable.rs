@@ -7,8 +7,8 @@ use std::rc::Rc;
 use adrt::clock::Wall;
 use adrt::engines::state::{Format, Limits, Node};
 use adrt::supervisor::io::{
-    Answer, CheckpointInfo, CheckpointRef, CheckpointRow, IncarnationEnd, JournalRow, KeyHash, Op,
-    ProcessIdentity, RestartMemory, Restored, Unit,
+    Answer, CheckpointInfo, CheckpointRef, CheckpointRow, IncarnationEnd, IncarnationStart,
+    JournalRow, KeyHash, Op, ProcessIdentity, RestartMemory, Restored, Scope, StepState, Unit,
 };
 use serde_json::Value;
 
@@ -29,6 +29,7 @@ pub struct Snapshot {
 pub struct Row {
     pub id: u64,
     pub begun: Option<ProcessIdentity>,
+    pub release: Option<String>,
     pub end: Option<(IncarnationEnd, Wall)>,
 }
 
@@ -147,11 +148,21 @@ impl Durable {
             checkpoint: self.newest().map(|c| c.info.clone()),
             highest_checkpoint: self.next_checkpoint - 1,
             tail_bytes: self.tail_bytes(),
+            last_begun: self.newest_begun().map_or(0, |row| row.id),
             keys: self.keys.iter().map(|(key, request, at, _)| (*key, *request, *at)).collect(),
             used_bytes: self.used_bytes(),
             work: self.work.restored(),
             warnings: Vec::new(),
         }
+    }
+
+    fn newest_begun(&self) -> Option<&Row> {
+        self.incarnations.values().rev().find(|row| row.begun.is_some())
+    }
+
+    /// The release of the newest one whose start is on record.
+    pub fn last_release(&self) -> Option<Option<String>> {
+        self.newest_begun().map(|row| row.release.clone())
     }
 
     fn tail_bytes(&self) -> u64 {
@@ -209,13 +220,16 @@ impl Durable {
                 return Some(Answer::Recalled(found.map(|(.., result)| result.to_string())));
             }
             Op::Begin(start) => {
+                self.check_release(start, made);
                 let row = self.row(start.incarnation);
                 row.begun = Some(start.process.clone());
+                row.release.clone_from(&start.release);
             }
             Op::End(end) => {
                 // Below it when the disk took the record late.
                 assert!(end.version <= self.version, "the ledger's version at an end");
                 assert!(self.history.get(end.version).is_some(), "a version that never was");
+                self.check_steps(end);
                 let row = self.row(end.incarnation);
                 row.end = Some(((**end).clone(), at));
                 self.work_mut().ended(end.incarnation, end.class.is_crash());
@@ -240,7 +254,41 @@ impl Durable {
     }
 
     fn row(&mut self, id: u64) -> &mut Row {
-        self.incarnations.entry(id).or_insert(Row { id, begun: None, end: None })
+        self.incarnations.entry(id).or_insert(Row { id, begun: None, release: None, end: None })
+    }
+
+    /// What it is said to have been in was begun, and did not come to its end;
+    /// unless the event died of it just now, and its steps with it.
+    fn check_steps(&self, end: &IncarnationEnd) {
+        for told in &end.steps {
+            let of_held = matches!(told.key.scope, Scope::Event(seq) if end.held.contains(&seq));
+            let open = match self.work.steps.get(&told.key) {
+                Some(row) => row.state == StepState::Open && row.attempt == told.attempt,
+                None => of_held,
+            };
+            assert!(open, "incarnation {} was in no {told:?}", end.incarnation);
+        }
+    }
+
+    /// The first start on record of another release comes with a checkpoint of
+    /// what was before it, and no other one does.
+    fn check_release(&self, start: &IncarnationStart, made: &[Answer]) {
+        let labels = made.iter().filter_map(|answer| match answer {
+            Answer::Checkpoint(info) if info.reason == "release" => info.label.as_ref(),
+            _ => None,
+        });
+        let taken: Vec<&String> = labels.collect();
+        // Before the first one there is nothing to go back to, or only what
+        // somebody wrote without an agent.
+        let Some(last) = self.last_release() else { return };
+        let other = start.release.as_ref().filter(|_| last != start.release);
+        let expected = other.map(|release| format!("before {release}"));
+        assert_eq!(
+            taken,
+            expected.iter().collect::<Vec<_>>(),
+            "{} after {last:?}",
+            start.incarnation
+        );
     }
 
     fn journal(&mut self, row: &JournalRow) {

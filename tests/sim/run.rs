@@ -21,6 +21,8 @@ pub struct Run {
     /// It was killed because it hung.
     pub hung: bool,
     pub stop_asked: bool,
+    /// It said so, in this run.
+    pub ready_said: bool,
     pub restore_failed: bool,
     /// Nobody knew for a while what is on the disk.
     pub store_lost: bool,
@@ -138,7 +140,7 @@ impl Run {
         if end.class.is_crash()
             && end.incarnation == newest
             && let Some((count @ 1.., unstable)) = count
-            && !end.backoff_why.contains("operator")
+            && !end.backoff_why.contains("asked for it")
         {
             let count = if unstable { count.max(CRASH_LOOP) } else { count };
             assert_in_backoff(policy, count, delay);

@@ -31,7 +31,7 @@ fn of_a_run(rng: &mut Rng) -> Setup {
         },
         stop_timeout: Duration::from_millis(rng.u64(1..10_000)),
         ready_timeout: Duration::from_secs(10),
-        ready_from_agent: false,
+        ready_from_agent: rng.bool(),
         hang_timeout: [None, None, Some(300), Some(5000)][rng.usize(0..4)]
             .map(Duration::from_millis),
         release: None,

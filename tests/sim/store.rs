@@ -105,6 +105,7 @@ impl Store {
                 exit: end.exit,
                 ended: *at,
             }),
+            last_release: self.durable.last_release().flatten(),
             restart: self.durable.restart,
             origin: if self.durable.is_new() { Origin::First } else { Origin::Kept },
             meta: self.durable.meta.clone().into_iter().collect(),

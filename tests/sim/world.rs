@@ -134,6 +134,8 @@ impl World {
         let read = boot.meta.iter().find(|(name, _)| name == SOURCE_POSITION);
         self.outside.next_line = read.map_or(0, |(_, position)| position.parse().unwrap());
         self.setup.by_hand = self.rng.bool();
+        self.setup.release =
+            [None, None, Some("v1"), Some("v2")][self.rng.usize(0..4)].map(Into::into);
         if self.rng.u8(0..4) == 0 || self.rules_wanted {
             self.draw_policy();
         }

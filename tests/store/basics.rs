@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use adrt::clock::{Age, Wall};
 use adrt::store::{Options, Store};
-use adrt::supervisor::io::{Answer, CheckpointRef, Exit, ExitClass, Op, Origin, RestartMemory};
+use adrt::supervisor::io::{
+    Answer, CheckpointRef, Exit, ExitClass, Op, Origin, RestartMemory, Scope, StepAttempt, StepKey,
+};
 
 use super::kit::{Place, Script, T0, begin_op, commit, end_op, key_op, options};
 
@@ -147,6 +149,80 @@ fn what_was_held_is_kept_as_long_as_outputs_and_told_when_damaged() {
     let conn = rusqlite::Connection::open(place.database()).unwrap();
     conn.execute("UPDATE held SET events = '8' WHERE incarnation = 3", []).unwrap();
     assert!(held(3).damaged && !held(102).damaged);
+}
+
+#[test]
+fn what_it_was_doing_stands_behind_what_it_held() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut script = Script::default();
+    let step = StepAttempt {
+        key: StepKey { scope: Scope::Event(17), name: "charge 5 euros".into() },
+        attempt: 2,
+    };
+    for (incarnation, held) in [(1, &[4, 17][..]), (2, &[])] {
+        let mut end = holding(held, end_op(incarnation, ExitClass::Stopped, b""));
+        if let Op::End(row) = &mut end {
+            row.steps = vec![step.clone()];
+            row.asked_by = Some("adrt stop (uid 0)".to_owned());
+        }
+        commit(&mut store, script.unit(vec![begin_op(incarnation), end]));
+    }
+    for (id, held) in [(1, &[4, 17][..]), (2, &[])] {
+        let row = place.reader().incarnation(id).unwrap().unwrap();
+        assert_eq!((&row.held[..], &row.steps[..]), (held, &[step.clone()][..]));
+        assert_eq!((row.asked_by.as_deref(), row.damaged), (Some("adrt stop (uid 0)"), false));
+    }
+    let listed = place.reader().incarnations(false, None, 9).unwrap();
+    assert_eq!(listed[0].steps, [step], "lists have it too");
+    // What an adrt before this one makes of it.
+    let conn = rusqlite::Connection::open(place.database()).unwrap();
+    let text = |id: i64| -> String {
+        conn.query_row("SELECT events FROM held WHERE incarnation = ?1", [id], |r| r.get(0))
+            .unwrap()
+    };
+    let as_it_reads =
+        |text: &str| -> Vec<u64> { text.split(' ').filter_map(|seq| seq.parse().ok()).collect() };
+    assert_eq!(as_it_reads(&text(1)), [4, 17]);
+    assert_eq!(as_it_reads(&text(2)), [0_u64; 0]);
+}
+
+#[test]
+fn a_row_tells_of_its_pin_and_of_the_next_start() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut script = Script::default();
+    commit(&mut store, script.count());
+    commit(&mut store, script.checkpoint(None));
+    let pin = |checkpoint| Op::Pin { checkpoint, incarnation: 1 };
+    let end = end_op(1, ExitClass::Failed, b"");
+    commit(&mut store, script.unit(vec![begin_op(1), end, pin(1)]));
+    let row = |id| place.reader().incarnation(id).unwrap().unwrap();
+    assert_eq!((row(1).pinned, row(1).next_begun), (Some(1), None));
+    let due = row(1).end.unwrap();
+    assert_eq!(due.next_due().unwrap().millis() - due.ended.millis(), 500);
+    script.at += 700;
+    commit(&mut store, script.unit(vec![begin_op(2)]));
+    assert_eq!(row(1).next_begun, row(2).begun);
+    assert_eq!((row(2).pinned, row(2).next_begun), (None, None));
+    assert_eq!(store.load().unwrap().last_begun, 2);
+    // A checkpoint that is gone is not named.
+    let conn = rusqlite::Connection::open(place.database()).unwrap();
+    conn.execute("DELETE FROM checkpoints", []).unwrap();
+    assert_eq!(row(1).pinned, None);
+}
+
+#[test]
+fn the_release_of_the_last_one_is_known_before_the_next() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut script = Script::default();
+    commit(&mut store, script.unit(vec![begin_op(1)]));
+    assert_eq!(place.reader().release(1).unwrap().as_deref(), Some("r1"));
+    assert_eq!(place.reader().release(2).unwrap(), None);
+    drop(store);
+    let (_, boot) = place.try_open(&options()).unwrap();
+    assert_eq!(boot.last_release.as_deref(), Some("r1"));
 }
 
 #[test]

@@ -235,6 +235,8 @@ pub fn end_op(incarnation: u64, class: ExitClass, output: &[u8]) -> Op {
         backoff: Some(std::time::Duration::from_millis(500)),
         backoff_why: "first crash".to_owned(),
         held: Vec::new(),
+        steps: Vec::new(),
+        asked_by: None,
     }))
 }
 

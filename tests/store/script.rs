@@ -212,6 +212,8 @@ impl Script {
                 backoff: memory.delay_left,
                 backoff_why: "crash".to_owned(),
                 held: Vec::new(),
+                steps: Vec::new(),
+                asked_by: None,
             })),
             Op::Restart(memory),
         ]

@@ -36,24 +36,36 @@ pub(in crate::cli) fn exit_code(outcome: Outcome) -> u8 {
 /// Says how the run ended, unless it ended well, and gives the exit code.
 pub(in crate::cli) fn tell(settings: &Settings, verdict: &Verdict) -> u8 {
     let name = &settings.agent;
+    let (what, to_do) = laid_out(verdict);
     let hint = match verdict.outcome {
         Outcome::Done | Outcome::Stopped => None,
         Outcome::GaveUp | Outcome::Fatal | Outcome::AgentFailed(_) => {
             (!settings.ephemeral).then(|| format!("adrt crashes show {name}"))
         }
-        Outcome::ExecFailed(_) => Some("check the command, and its interpreter's path".to_owned()),
+        Outcome::ExecFailed(_) => {
+            Some(to_do.unwrap_or("check the command, and its interpreter's path").to_owned())
+        }
         Outcome::StoreFailed => Some(format!("adrt status {name}, and the system's log")),
     };
     let priority = if hint.is_some() { Priority::Error } else { Priority::Info };
     let prefix = prefix_on_stderr(priority);
     match verdict.outcome {
         Outcome::Done | Outcome::Stopped if !settings.verbose => {}
-        _ => note(&format!("{prefix}adrt: {}", escaped(&verdict.message))),
+        _ => note(&format!("{prefix}adrt: {}", escaped(what))),
     }
     if let Some(hint) = hint {
-        note(&format!("{prefix}  try: {hint}"));
+        note(&format!("{prefix}  try: {}", escaped(&hint)));
     }
     exit_code(verdict.outcome)
+}
+
+/// The message; and what to do, which of a command that can't be executed
+/// stands behind it in the same sentence.
+fn laid_out(verdict: &Verdict) -> (&str, Option<&str>) {
+    match (verdict.outcome, verdict.message.split_once("; ")) {
+        (Outcome::ExecFailed(_), Some((what, to_do))) => (what, Some(to_do)),
+        (_, _) => (&verdict.message, None),
+    }
 }
 
 /// Why a run did not begin, as a failure of the command.
@@ -87,7 +99,7 @@ pub(in crate::cli) fn of_run(settings: &Settings, error: RunError) -> Failure {
         RunError::Source(error @ SourceError::Io { .. }) => Failure::new(Kind::NotFound, what)
             .why(error)
             .hint("let the user the agent runs as read it, or name another file: --events FILE"),
-        RunError::Rules(fault) => of_fault(&fault),
+        RunError::Unreadable(fault) => of_fault(&fault),
         RunError::MemoryMax(refusal) => no_limit(what, &refusal),
         RunError::System { .. } => Failure::new(Kind::Failed, what)
             .why(error)

@@ -159,6 +159,11 @@ pub struct ProcessOptions {
     #[arg(long, value_name = "TIME", env = "ADRT_READY_TIMEOUT", value_parser = quantity::duration)]
     pub ready_timeout: Option<Duration>,
     /// What tells systemd that the agent is ready [default: any]
+    ///
+    /// With agent, a unit is started when the agent says ready (or a command in
+    /// it adrt notify ready), be it after crashes and delays. More time is
+    /// asked for meanwhile, whatever TimeoutStartSec= of the unit. One that ends
+    /// without it has failed to start.
     #[arg(long, value_name = "WHAT", env = "ADRT_READY")]
     pub ready: Option<Ready>,
     /// How long the agent may give no sign of life before it counts as hung [default: for ever]
@@ -181,15 +186,22 @@ pub struct ProcessOptions {
     pub memory_max: Option<u64>,
     /// Read variables for the agent from this file at each start
     ///
-    /// One NAME=VALUE a line, as in systemd's EnvironmentFile=. May be given
-    /// several times; later files win. A key that was changed in it is taken
-    /// with adrt restart.
+    /// One NAME=VALUE a line, as in systemd's EnvironmentFile=: # and ; begin
+    /// comments, quotes hold blanks, a backslash at the end goes on with the
+    /// next line. May be given several times; later files win, and all win over
+    /// adrt's own environment. A key that was changed in it is taken with adrt
+    /// restart. Every file must be there (there is no - before one that need
+    /// not be) and be right: at the first start a mistake ends adrt with 78,
+    /// at a later one the agent is not started until it is mended. ADRT_* and
+    /// NOTIFY_* can't be set. Values are never told.
     #[arg(long, value_name = "FILE", env = "ADRT_ENV_FILE", value_parser = file(), action = clap::ArgAction::Append, value_delimiter = ',')]
     pub env_file: Option<Vec<PathBuf>>,
     /// Which release of the agent's code this is
     ///
-    /// Kept with each start, and shown with crashes, checkpoints and metrics.
-    /// When it is another than the last one, a checkpoint is taken first.
+    /// Kept with each start, and shown with status, crashes, checkpoints and
+    /// metrics. When it is another than the last one, a checkpoint "before
+    /// RELEASE" is kept before the first start, to go back to with adrt
+    /// checkpoints restore. The agent finds it in ADRT_RELEASE.
     #[arg(long, value_name = "TEXT", env = "ADRT_RELEASE", value_parser = release)]
     pub release: Option<String>,
     /// What the agent reads: the protocol, or adrt's own stdin [default: wire]

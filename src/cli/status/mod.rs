@@ -88,6 +88,8 @@ pub struct Status {
     pub incarnation: Option<u64>,
     /// Why that one was started.
     pub start_reason: Option<String>,
+    /// The release it is of.
+    pub release: Option<String>,
     /// How long it has lived.
     pub uptime_ms: Option<u64>,
     /// It said so.
@@ -108,8 +110,6 @@ pub struct Status {
     pub last_exit: Option<LastExit>,
     /// What its processes take of the machine, if they can be seen.
     pub usage: Option<Usage>,
-    /// `--release` of the newest incarnation.
-    pub release: Option<String>,
     /// Version of the state.
     pub version: Option<u64>,
     /// When it was made, RFC 3339.
@@ -441,10 +441,10 @@ fn of_stopped(home: &Home, kept: &Kept) -> Status {
         run_id: row.map(|row| row.run_id.clone()),
         incarnation: row.map(|row| row.id),
         start_reason: row.map(|row| row.reason.clone()),
+        release: row.and_then(|row| row.release.clone()),
         crashes_in_row: Some(crashes),
         crash_loop: Some(crashes >= u64::from(crate::supervisor::restart::CRASH_LOOP)),
         last_exit,
-        release: row.and_then(|row| row.release.clone()),
         version: Some(summary.version),
         updated: summary.updated.map(Wall::rfc3339),
         checkpoint: summary.checkpoint.as_ref().map(|info| LastCheckpoint {

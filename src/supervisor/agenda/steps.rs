@@ -18,6 +18,9 @@ pub struct OpenStep {
     pub row: StepRow,
     /// Who began its present attempt; 0 where that is not known any more.
     pub incarnation: Incarnation,
+    /// During whose life it was begun, be it by a command; 0 once it is known
+    /// to be under way no more.
+    pub under: Incarnation,
 }
 
 /// See the module's text.
@@ -31,7 +34,9 @@ pub struct Steps {
 impl Steps {
     /// From what was read.
     pub fn new(rows: Vec<StepRow>) -> Self {
-        let open = rows.into_iter().map(|row| (row.key.clone(), OpenStep { row, incarnation: 0 }));
+        let open = rows
+            .into_iter()
+            .map(|row| (row.key.clone(), OpenStep { row, incarnation: 0, under: 0 }));
         Self { open: open.collect(), done: RedBlackTreeSet::new() }
     }
 
@@ -46,8 +51,8 @@ impl Steps {
     }
 
     /// It is begun.
-    pub fn begun(&mut self, row: StepRow, incarnation: Incarnation) {
-        self.open.insert_mut(row.key.clone(), OpenStep { row, incarnation });
+    pub fn begun(&mut self, row: StepRow, incarnation: Incarnation, under: Incarnation) {
+        self.open.insert_mut(row.key.clone(), OpenStep { row, incarnation, under });
     }
 
     /// It is open no more: its outcome is on the disk.
@@ -71,7 +76,7 @@ impl Steps {
         self.done.remove_mut(&seq);
         for key in self.of_scope(&Scope::Event(seq)) {
             if let Some(step) = self.open.get_mut(&key) {
-                step.incarnation = 0;
+                (step.incarnation, step.under) = (0, 0);
             }
         }
     }
@@ -93,6 +98,12 @@ impl Steps {
         let first = StepKey { scope: scope.clone(), name: "".into() };
         let keys = self.open.range(first..).map(|(key, _)| key);
         keys.take_while(|key| key.scope == *scope).cloned().collect()
+    }
+
+    /// Those that were begun during that life and are under way.
+    pub fn under_way(&self, incarnation: Incarnation) -> impl Iterator<Item = &StepRow> {
+        let of_it = move |step: &&OpenStep| incarnation != 0 && step.under == incarnation;
+        self.open.values().filter(of_it).map(|step| &step.row)
     }
 
     /// Those that are open.

@@ -90,7 +90,7 @@ impl Draft<'_> {
         // A command does it, which may end while the agent lives; that no two
         // do is the command's care.
         let who = if self.context.by == "operator" { 0 } else { self.context.incarnation };
-        self.doc.agenda.steps.begun(row.clone(), who);
+        self.doc.agenda.steps.begun(row.clone(), who, self.context.incarnation);
         self.put(WorkOp::Step(Box::new(row)));
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Draft<'_> {
         );
         let id = self.ask(prompt.into(), None)?;
         row.review = Some(id);
-        self.doc.agenda.steps.begun(row.clone(), 0);
+        self.doc.agenda.steps.begun(row.clone(), 0, 0);
         self.put(WorkOp::Step(Box::new(row.clone())));
         self.in_review(&row, id)
     }

@@ -248,3 +248,181 @@ fn the_ledger_has_the_version_of_what_was_applied_before_the_end() {
     let version = bed.ops().find_map(|op| if let Op::End(e) = op { Some(e.version) } else { None });
     assert_eq!(version, Some(2));
 }
+
+fn the_end(bed: &Bed) -> super::super::io::IncarnationEnd {
+    let end = bed.ops().find_map(|op| if let Op::End(end) = op { Some(end.clone()) } else { None });
+    *end.expect("it is recorded")
+}
+
+#[test]
+fn an_end_that_was_asked_for_says_by_whom() {
+    let mut bed = Bed::speaking();
+    bed.operator(1, "restart", "{}");
+    bed.ends(Exit::Code(0));
+    let end = the_end(&bed);
+    assert_eq!(end.class, ExitClass::Stopped);
+    assert_eq!(end.asked_by.as_deref(), Some("adrt restart (uid 0)"));
+    assert_eq!(end.summary, "stopped by adrt restart (uid 0), exited with code 0");
+    assert_eq!(end.backoff_why, "adrt restart (uid 0) asked for it");
+    // The next end has nothing to do with it.
+    bed.commit();
+    bed.spawned();
+    bed.commit();
+    bed.ends(Exit::Code(1));
+    assert_eq!((the_end(&bed).asked_by, the_end(&bed).class), (None, ExitClass::Failed));
+    let mut bed = Bed::speaking();
+    bed.operator(1, "restart", "{}");
+    bed.operator(1, "stop", "{}");
+    bed.ends(Exit::Signal { signal: 15, core: false });
+    let end = the_end(&bed);
+    assert_eq!(end.summary, "stopped by adrt stop (uid 0), killed by SIGTERM");
+    bed.commit();
+    assert_eq!(bed.verdict().map(|v| v.message.clone()), Some(end.summary), "who, and only once");
+}
+
+#[test]
+fn a_restore_says_by_whom() {
+    let mut bed = Bed::speaking();
+    bed.operator(2, "checkpoint.restore", r#"{"id":3}"#);
+    bed.commit_with(|op| match op {
+        Op::LoadCheckpoint(_) => {
+            Some(Answer::Loaded(Some((checkpoint(3, 1), Node::from_valid("{}")))))
+        }
+        _ => None,
+    });
+    bed.ends(Exit::Code(0));
+    let who = "adrt checkpoints restore (uid 0)";
+    assert_eq!(the_end(&bed).asked_by.as_deref(), Some(who));
+}
+
+#[test]
+fn a_signal_of_somebody_elses_is_told_from_a_fault() {
+    for (signal, summary) in [
+        (15, "killed by SIGTERM (not by adrt)"),
+        (9, "killed by SIGKILL (not by adrt)"),
+        (11, "killed by SIGSEGV"),
+        (6, "killed by SIGABRT"),
+    ] {
+        let mut bed = Bed::running();
+        bed.ends(Exit::Signal { signal, core: false });
+        let end = the_end(&bed);
+        assert_eq!((end.class, &*end.summary, end.asked_by), (ExitClass::Signal, summary, None));
+    }
+}
+
+#[test]
+fn a_code_that_stands_for_a_signal_says_so() {
+    for (code, summary) in
+        [(137, "exited with code 137 (a shell's word for SIGKILL)"), (255, "exited with code 255")]
+    {
+        let mut bed = Bed::running();
+        bed.ends(Exit::Code(code));
+        assert_eq!((the_end(&bed).class, &*the_end(&bed).summary), (ExitClass::Failed, summary));
+    }
+}
+
+fn names(end: &super::super::io::IncarnationEnd) -> Vec<(&str, u32)> {
+    end.steps.iter().map(|step| (&*step.key.name, step.attempt)).collect()
+}
+
+#[test]
+fn the_steps_it_was_in_are_on_record() {
+    let mut bed = Bed::speaking();
+    bed.done("step.begin", r#"{"scope":"s","step":"done"}"#);
+    bed.done("step.complete", r#"{"scope":"s","step":"done","attempt":1,"result":1}"#);
+    bed.done("step.begin", r#"{"scope":"s","step":"charge"}"#);
+    // By a command, which a shell agent runs its steps with.
+    bed.operator(1, "step.begin", r#"{"scope":"s","step":"mail"}"#);
+    bed.commit_all();
+    bed.ends(Exit::Code(1));
+    assert_eq!(names(&the_end(&bed)), [("charge", 1), ("mail", 1)]);
+    bed.commit_all();
+    bed.pass(Duration::from_secs(1));
+    bed.spawned();
+    bed.commit_all();
+    bed.initialize();
+    // Those of the life before are open, but not what this one was in.
+    bed.done("step.begin", r#"{"scope":"s","step":"charge"}"#);
+    bed.ends(Exit::Code(1));
+    assert_eq!(names(&the_end(&bed)), [("charge", 2)]);
+}
+
+#[test]
+fn a_step_of_an_event_that_was_given_back_is_not_under_way() {
+    let mut bed = Bed::working(setup(), 1);
+    bed.done("event.emit", r#"{"event":{"type":"t"}}"#);
+    bed.done("step.begin", r#"{"seq":1,"step":"charge"}"#);
+    bed.done("event.nack", r#"{"seq":1,"attempt":1,"delay_ms":60000}"#);
+    bed.ends(Exit::Code(1));
+    let end = the_end(&bed);
+    assert!(end.held.is_empty() && end.steps.is_empty(), "{end:?}");
+}
+
+/// The labels of checkpoints, and the releases of starts, in their order.
+fn releases(bed: &Bed) -> Vec<String> {
+    let told = bed.ops().filter_map(|op| match op {
+        Op::Checkpoint(row) => Some(row.label.clone().unwrap_or_else(|| "none".into())),
+        Op::Begin(start) => Some(start.release.clone().unwrap_or_else(|| "-".into())),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn of_release(release: Option<&str>, last: Option<&str>) -> Bed {
+    let setup = Setup { release: release.map(str::to_owned), ..setup() };
+    let last_release = last.map(str::to_owned);
+    let boot = Boot { last_release, ..kept(RestartMemory::default()) };
+    let mut bed = Bed::started(setup, &boot);
+    bed.give(Input::Restored(Box::new(empty())));
+    bed.spawned();
+    bed
+}
+
+#[test]
+fn another_release_takes_a_checkpoint_along_with_its_first_start() {
+    let mut bed = of_release(Some("v2"), Some("v1"));
+    assert_eq!(releases(&bed), ["before v2", "v2"]);
+    assert_eq!(bed.units.len(), 1, "both or neither");
+    let row = bed.ops().find_map(|op| if let Op::Checkpoint(row) = op { Some(row) } else { None });
+    assert_eq!(row.map(|row| row.incarnation), Some(6), "what it holds is the one before's");
+    bed.commit();
+    bed.ends(Exit::Code(1));
+    bed.commit();
+    bed.pass(Duration::from_secs(1));
+    bed.spawned();
+    assert_eq!(releases(&bed), ["v2"], "once");
+    assert_eq!(releases(&of_release(Some("v2"), None)), ["before v2", "v2"]);
+    assert_eq!(releases(&of_release(Some("v1"), Some("v1"))), ["v1"]);
+    assert_eq!(releases(&of_release(None, Some("v1"))), ["-"], "nobody says that it changed");
+    let fresh = Boot { origin: Origin::First, ..Boot::default() };
+    let mut bed = Bed::started(Setup { release: Some("v1".into()), ..setup() }, &fresh);
+    bed.give(Input::Restored(Box::new(empty())));
+    bed.spawned();
+    assert_eq!(releases(&bed), ["v1"], "there is nothing to go back to");
+}
+
+#[test]
+fn a_release_that_can_not_be_executed_is_one_too() {
+    let boot = Boot { last_release: Some("v1".into()), ..kept(RestartMemory::default()) };
+    let mut bed = Bed::started(Setup { release: Some("v2".into()), ..setup() }, &boot);
+    bed.give(Input::Restored(Box::new(empty())));
+    let failure = SpawnFailure::System("not now".into());
+    bed.give(Input::SpawnFailed { incarnation: bed.incarnation(), failure });
+    assert_eq!(releases(&bed), ["before v2", "v2"]);
+}
+
+#[test]
+fn a_commit_that_may_have_been_one_takes_no_second_checkpoint() {
+    for was_written in [false, true] {
+        let mut bed = of_release(Some("v2"), Some("v1"));
+        bed.lose();
+        let last_begun = if was_written { 7 } else { 6 };
+        let restored = super::super::io::Restored { last_begun, ..empty() };
+        bed.give(Input::Restored(Box::new(restored)));
+        while !bed.units.is_empty() && releases(&bed).is_empty() {
+            bed.commit();
+        }
+        let expected: &[&str] = if was_written { &["v2"] } else { &["before v2", "v2"] };
+        assert_eq!(releases(&bed), expected, "{was_written}");
+    }
+}

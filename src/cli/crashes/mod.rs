@@ -3,17 +3,16 @@
 use clap::Subcommand;
 
 use super::failure::{Failure, Kind};
-use super::json::{Object, array};
-use super::output::{Column, Page, Table, Tint};
-use super::quantity::millis;
-use super::text::{NONE, escaped, escaped_lines, span};
+use super::json::array;
+use super::output::{Column, Table, Tint};
+use super::text::{NONE, escaped, escaped_lines, span, wrapped};
 use super::{Context, DONE, agent, past};
 use crate::store::home::Home;
-use crate::store::ledger::{IncarnationEnding, IncarnationRow};
-use crate::supervisor::io::Exit;
+use crate::store::ledger::IncarnationRow;
 
-/// Events that are named on a page; the rest is counted.
-const HELD_SHOWN_MAX: usize = 8;
+mod dump;
+mod fields;
+mod page;
 
 /// See why an agent crashed
 #[derive(Debug, Clone, Subcommand)]
@@ -24,6 +23,10 @@ pub enum CrashesCommand {
 }
 
 /// List crashes, newest first
+///
+/// With --all, ends that were no crashes as well: what a stop, a restart or a
+/// restore was asked by, agents that were done, and those that ended along
+/// with adrt. NEXT is the delay chosen before the next start.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt crashes list
@@ -47,6 +50,10 @@ pub struct ListArgs {
 }
 
 /// Show one crash with its last output
+///
+/// How and when it ended, how long it had lived, what it had in hand (the
+/// events it held and the steps it had begun), the delay chosen before the next
+/// start and why, and the checkpoint that is kept of what it crashed on.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     override_usage = "adrt crashes show [OPTIONS] [AGENT] [ID]",
@@ -85,7 +92,7 @@ fn list(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
     // One that still runs has not ended.
     found.retain(|row| row.end.is_some());
     if args.json {
-        let rows = found.iter().map(|row| fields(row).finish());
+        let rows = found.iter().map(|row| fields::of(row).finish());
         context.out.json(&array(rows))?;
         return Ok(DONE);
     }
@@ -133,15 +140,14 @@ fn show(args: &ShowArgs, context: &Context) -> Result<u8, Failure> {
     };
     let output = end.output.as_deref().map(String::from_utf8_lossy);
     if args.json {
-        let held = array(row.held.iter().map(u64::to_string));
-        let object = fields(&row).raw("held", &held).maybe_text("output", output.as_deref());
+        let object = fields::of(&row).maybe_text("output", output.as_deref());
         context.out.json(&object.finish())?;
         return Ok(DONE);
     }
     let paint = context.out.paint;
     let heading = format!("{} · incarnation {} · {}", home.agent(), row.id, escaped(&end.summary));
-    context.out.line(&paint.bold(&heading))?;
-    context.out.print(&page(context, &row, end).lay_out_in(context.out.width, paint))?;
+    context.out.line(&paint.bold(&wrapped(&heading, context.out.width)))?;
+    context.out.print(&page::page(context, &row, end).lay_out_in(context.out.width, paint))?;
     match output.as_deref() {
         Some(text) if !text.is_empty() => {
             context.out.line(&paint.dim("last output:"))?;
@@ -177,75 +183,4 @@ fn found(home: &Home, word: Option<&String>) -> Result<IncarnationRow, Failure> 
             .why("there was none, or it is no longer on record")
             .hint(format!("adrt crashes list {} --all", home.agent()))
     })
-}
-
-fn page(context: &Context, row: &IncarnationRow, end: &IncarnationEnding) -> Page {
-    let mut page = Page::new();
-    page.field("ended", context.moment.both(end.ended));
-    if let Some(begun) = row.begun {
-        page.field(
-            "started",
-            format!("{} ({})", context.moment.local(begun), escaped(&row.reason)),
-        );
-    }
-    page.field("lived", span(end.uptime));
-    page.field("class", escaped(&end.class));
-    if row.process.pid > 0 {
-        page.field("pid", row.process.pid.to_string());
-    }
-    if !row.held.is_empty() {
-        page.field("in hand", in_hand(&row.held));
-    }
-    if let Some(release) = &row.release {
-        page.field("release", escaped(release));
-    }
-    page.field("version", end.version.to_string());
-    let next = match end.backoff {
-        Some(delay) => format!("after {}: {}", span(delay), escaped(&end.backoff_why)),
-        None => format!("none: {}", escaped(&end.backoff_why)),
-    };
-    page.field("next start", next);
-    if row.damaged {
-        page.field("damaged", "a checksum does not hold; some of this may be wrong");
-    }
-    page
-}
-
-/// "event 88", "events 88, 91 and 3 more".
-fn in_hand(held: &[u64]) -> String {
-    let named: Vec<String> = held.iter().take(HELD_SHOWN_MAX).map(u64::to_string).collect();
-    let s = if held.len() == 1 { "" } else { "s" };
-    let more = match held.len().saturating_sub(HELD_SHOWN_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("event{s} {}{more}", named.join(", "))
-}
-
-fn fields(row: &IncarnationRow) -> Object {
-    let object = Object::new()
-        .number("id", row.id)
-        .text("run_id", &row.run_id)
-        .text("start_reason", &row.reason)
-        .maybe_text("started", row.begun.map(crate::clock::Wall::rfc3339).as_deref());
-    let Some(end) = &row.end else { return object };
-    let (code, signal, core) = match end.exit {
-        Some(Exit::Code(code)) => (Some(code), None, None),
-        Some(Exit::Signal { signal, core }) => (None, Some(signal), Some(core)),
-        None => (None, None, None),
-    };
-    object
-        .text("ended", &end.ended.rfc3339())
-        .text("class", &end.class)
-        .number("crash", end.crash)
-        .number("code", code)
-        .number("signal", signal)
-        .number("core", core)
-        .text("summary", &end.summary)
-        .number("uptime_ms", millis(end.uptime))
-        .number("version", end.version)
-        .number("backoff_ms", end.backoff.map(millis))
-        .text("backoff_why", &end.backoff_why)
-        .maybe_text("release", row.release.as_deref())
-        .number("damaged", row.damaged)
 }

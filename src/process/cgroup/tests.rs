@@ -187,12 +187,17 @@ fn what_was_not_said_to_be_adrts_is_not() {
     let tree = Tree::new();
     let is_root = nix::unistd::geteuid().is_root();
     let found = delegated::find(&tree.found());
-    assert_eq!(found.is_some(), !is_root, "a user's own is his, all is root's and says nothing");
+    assert_eq!(found.is_ok(), !is_root, "a user's own is his, all is root's and says nothing");
     let topmost = Found { is_root: true, ..tree.found() };
-    assert!(delegated::find(&topmost).is_some(), "a container's own");
+    assert!(delegated::find(&topmost).is_ok(), "a container's own");
     tree.put("unit/cgroup.procs", "2\n");
-    assert_eq!(delegated::find(&tree.found()), None);
-    assert_eq!(delegated::find(&topmost), None);
+    for found in [tree.found(), topmost] {
+        assert!(matches!(delegated::find(&found), Err(Refusal::NotDelegated(_))));
+    }
+    tree.put("unit/cgroup.procs", "");
+    tree.put("unit/cgroup.type", "threaded\n");
+    let topmost = Found { is_root: true, ..tree.found() };
+    assert!(matches!(delegated::find(&topmost), Err(Refusal::NotWritable(_))));
 }
 
 #[test]

@@ -27,7 +27,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal as System, signal};
-use signal_hook_registry::{SigId, register, register_sigaction, unregister};
+use signal_hook::SigId;
+use signal_hook::low_level::{register, unregister};
+use signal_hook_registry::register_sigaction;
 
 /// Bytes read from the pipe at once; each is one signal's wake-up.
 const DRAIN_BYTES: usize = 256;

@@ -374,14 +374,7 @@ mod tests {
     fn an_unknown_child_is_looked_at_again_after_the_spawn() {
         let reaper = Reaper::new();
         let raised = Arc::new(AtomicBool::new(false));
-        let raise = Arc::clone(&raised);
-        // SAFETY: the action sets an atomic.
-        unsafe {
-            signal_hook_registry::register(libc::SIGCHLD, move || {
-                raise.store(true, Ordering::Release);
-            })
-        }
-        .unwrap();
+        signal_hook::flag::register(libc::SIGCHLD, Arc::clone(&raised)).unwrap();
         let spawned = reaper.roster().while_spawning(Kind::Leader, || {
             assert!(matches!(reaper.who(77), Who::NotYetKnown));
             Ok::<_, ()>(ProcessIdentity { pid: 77, ..ProcessIdentity::default() })

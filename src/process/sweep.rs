@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::kin::MARK_VARIABLE;
@@ -53,8 +53,27 @@ pub(super) fn kill_adopted(leaders: &[i32]) -> usize {
     }
     kill_rounds(|victims| {
         let processes = table::all().unwrap_or_default();
-        descendants(&processes, adrt, leaders).iter().for_each(|victim| victims.take(victim));
+        let below = descendants(&processes, adrt, leaders);
+        kill_groups(&processes, &below, adrt);
+        below.iter().for_each(|victim| victims.take(victim));
     })
+}
+
+/// Kills whole process groups, where all of one are to be killed: a chain of
+/// forks may be quicker than any look at the table, but stays in its group.
+///
+/// Only groups with a child of adrt's in them, alive or not: nobody else reaps
+/// that one, so the group's number is nobody else's meanwhile.
+fn kill_groups(processes: &[Entry], victims: &[Entry], adrt: i32) {
+    let ours: HashSet<i32> = victims.iter().map(|victim| victim.pid).collect();
+    let pinned: HashSet<i32> =
+        victims.iter().filter(|victim| victim.parent == adrt).map(|victim| victim.group).collect();
+    for group in pinned.into_iter().filter(|group| *group > 1) {
+        let mut members = processes.iter().filter(|process| process.group == group);
+        if members.all(|member| ours.contains(&member.pid)) {
+            let _nobody_is_alive = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+    }
 }
 
 /// Kills what is left of the group of an agent that ran under an adrt which

@@ -132,6 +132,29 @@ isolated! {
         assert_eq!(read_all(child.stdout), b"", "nobody holds the pipe");
     }
 
+    /// A chain of forks, each link of which ends at once: no look at the table
+    /// is as quick as it is.
+    fn a_chain_of_forks_has_an_end() {
+        let mut world = World::new();
+        let chain = "import os\n\
+             os.setsid()\n\
+             print('up', flush=True)\n\
+             while os.getppid() != 1:\n    \
+                 if os.fork(): os._exit(0)";
+        for _ in 0..5 {
+            let child = world.shell(&format!("python3 -SE -c \"{chain}\" & read go; exit 3"));
+            assert_eq!(read_line(&child.stdout), "up");
+            drop(child.stdin);
+            assert_eq!(world.end(child.process.pid), Exit::Code(3));
+            // It would go on for ever, as children of ours.
+            wait_for("no child to be left", || {
+                world.reaper.reap();
+                let any = nix::sys::wait::waitpid(None, Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+                (any == Err(nix::errno::Errno::ECHILD)).then_some(())
+            });
+        }
+    }
+
     fn adopted_children_live_as_long_as_the_agent() {
         let mut world = World::new();
         let child = world.shell("(setsid sleep 1000 & echo $!) ; read wait");

@@ -118,6 +118,7 @@ fn no_limit(what: String, refusal: &Refusal) -> Failure {
             "Delegate=yes in the unit that runs adrt, or MemoryMax= there in the place of \
              --memory-max"
         }
+        Refusal::NotWritable(_) => "ProtectControlGroups=no beside Delegate=yes in the unit",
         Refusal::Shared(_) => "run adrt in a unit of its own, with Delegate=yes",
     };
     Failure::new(Kind::Config, what).why(format!("--memory-max: {refusal}")).hint(hint)

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::files;
 use super::here::Found;
+use super::{Refusal, files};
 
 /// How systemd marks what it hands over: the first where it runs as a user,
 /// or is new enough; the second is older, and only root may read it.
@@ -41,8 +41,11 @@ pub(super) struct Delegated {
     pub own: PathBuf,
 }
 
-/// Whether the group that adrt is in was handed to it.
-pub(super) fn find(found: &Found) -> Option<Delegated> {
+/// The group that adrt is in, if it was handed to it.
+///
+/// # Errors
+/// It was not; or it was, and can't be arranged all the same.
+pub(super) fn find(found: &Found) -> Result<Delegated, Refusal> {
     let own = &found.dir;
     let dir: &Path = if is_marked(own) {
         own
@@ -51,13 +54,16 @@ pub(super) fn find(found: &Found) -> Option<Delegated> {
     } else if is_ours(own, found.is_root) && is_alone(own) {
         own
     } else {
-        return None;
+        return Err(Refusal::NotDelegated(own.clone()));
     };
     let may_write = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
     let usable = files::has_word(dir, "cgroup.type", TYPE_DOMAIN)
         && may_write(dir)
         && may_write(&dir.join("cgroup.procs"));
-    usable.then(|| Delegated { dir: dir.to_path_buf(), own: own.clone() })
+    if !usable {
+        return Err(Refusal::NotWritable(dir.to_owned()));
+    }
+    Ok(Delegated { dir: dir.to_owned(), own: own.clone() })
 }
 
 /// Whether nobody is in it but this process.

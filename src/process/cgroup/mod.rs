@@ -87,6 +87,8 @@ pub enum Refusal {
     NoTree,
     /// The group that adrt is in is somebody else's to arrange.
     NotDelegated(PathBuf),
+    /// It is adrt's, and can't be written: a hardened unit shows it read-only.
+    NotWritable(PathBuf),
     /// The group has no controller for memory.
     NoController(PathBuf),
     /// Others are in it.
@@ -106,6 +108,9 @@ impl fmt::Display for Refusal {
             Self::NoTree => write!(f, "this system shows adrt no control group of version 2"),
             Self::NotDelegated(dir) => {
                 write!(f, "the control group {} was not handed to adrt", dir.display())
+            }
+            Self::NotWritable(dir) => {
+                write!(f, "the control group {} can't be written", dir.display())
             }
             Self::NoController(dir) => {
                 write!(f, "the control group {} does not manage memory", dir.display())
@@ -131,8 +136,7 @@ pub fn foresee_limit() -> Result<(), Refusal> {
 }
 
 fn delegated(here: &Here) -> Result<Delegated, Refusal> {
-    let found = here.unified.as_ref().ok_or(Refusal::NoTree)?;
-    delegated::find(found).ok_or_else(|| Refusal::NotDelegated(found.dir.clone()))
+    here.unified.as_ref().ok_or(Refusal::NoTree).and_then(delegated::find)
 }
 
 fn can_limit(delegated: &Delegated) -> Result<(), Refusal> {

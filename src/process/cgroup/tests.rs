@@ -187,12 +187,17 @@ fn what_was_not_said_to_be_adrts_is_not() {
     let tree = Tree::new();
     let is_root = nix::unistd::geteuid().is_root();
     let found = delegated::find(&tree.found());
-    assert_eq!(found.is_some(), !is_root, "a user's own is his, all is root's and says nothing");
+    assert_eq!(found.is_ok(), !is_root, "a user's own is his, all is root's and says nothing");
     let topmost = Found { is_root: true, ..tree.found() };
-    assert!(delegated::find(&topmost).is_some(), "a container's own");
+    assert!(delegated::find(&topmost).is_ok(), "a container's own");
     tree.put("unit/cgroup.procs", "2\n");
-    assert_eq!(delegated::find(&tree.found()), None);
-    assert_eq!(delegated::find(&topmost), None);
+    for found in [tree.found(), topmost] {
+        assert!(matches!(delegated::find(&found), Err(Refusal::NotDelegated(_))));
+    }
+    tree.put("unit/cgroup.procs", "");
+    tree.put("unit/cgroup.type", "threaded\n");
+    let topmost = Found { is_root: true, ..tree.found() };
+    assert!(matches!(delegated::find(&topmost), Err(Refusal::NotWritable(_))));
 }
 
 #[test]
@@ -210,4 +215,65 @@ fn only_groups_of_that_mark_are_taken_for_left_ones() {
     assert!(!left("user.slice"));
     assert!(!left("agent.a0123456789abcdef"));
     assert!(Group::left(dir.path().join("agent.b.0123456789abcdef"), mark).is_none(), "not there");
+}
+
+/// A group of this machine's, where a test can have one.
+fn real_group(mark: &str) -> Option<Group> {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root makes control groups");
+        return None;
+    }
+    let Some(found) = Here::read().unified else {
+        println!("skipped: no tree of version 2 is mounted");
+        return None;
+    };
+    let dir = found.dir.join(format!("{AGENT_PREFIX}test.{mark}"));
+    let group = Group { dir, memory_max: None, moved_from: None };
+    match group.build() {
+        Ok(()) => Some(group),
+        Err(e) => {
+            println!("skipped: {}: {e}", group.dir.display());
+            None
+        }
+    }
+}
+
+#[test]
+fn where_the_kernel_kills_no_group_it_is_frozen_and_killed_one_by_one() {
+    use std::ffi::OsString;
+    use std::sync::Arc;
+
+    use crate::process::kin::Kin;
+    use crate::process::reap::Reaper;
+    use crate::process::spawn::{Command, LocalSpawner, Stdin};
+
+    let mark = format!("{:016x}", std::process::id());
+    let Some(group) = real_group(&mark) else { return };
+    let kin = Arc::new(Kin::new(mark, Some(group)));
+    let reaper = Reaper::for_kin(Arc::clone(&kin));
+    let mut spawner = LocalSpawner::new(reaper.roster()).unwrap();
+    // Among them a chain of forks, each link of which ends at once, and some in
+    // a group that the agent has made.
+    let group = kin.group().unwrap();
+    let script = format!(
+        "trap '' TERM; setsid sleep 1000 & (setsid setsid sleep 1000 &) ; \
+         mkdir {0}/own; sh -c 'echo 0 > {0}/own/cgroup.procs; exec sleep 1000' & \
+         setsid sh -c 'link() {{ (link &) ; }}; link' & exec sleep 1000",
+        group.dir.display()
+    );
+    let argv = ["/bin/sh", "-c", &script].map(OsString::from).into();
+    let env = std::env::vars_os().collect();
+    let child = spawner.spawn(Command { argv, env, stdin: Stdin::Wire, cwd: None }).unwrap();
+    let deadline = clock::mono() + Duration::from_secs(30);
+    while members_below(&group.dir).len() < 4 || files::members(&group.dir.join("own")).is_err() {
+        assert!(clock::mono() < deadline, "{:?}", members_below(&group.dir));
+    }
+    group.kill_frozen().unwrap();
+    group.wait_empty();
+    assert_eq!(members_below(&group.dir), [0; 0]);
+    let frozen = fs::read_to_string(group.dir.join(FREEZE)).unwrap();
+    assert_eq!(frozen.trim(), "0", "who comes later is not to stand still");
+    super::super::reap::collect(child.process.pid);
+    group.remove();
+    assert!(!group.dir.exists());
 }

@@ -426,3 +426,43 @@ fn a_commit_that_may_have_been_one_takes_no_second_checkpoint() {
         assert_eq!(releases(&bed), expected, "{was_written}");
     }
 }
+
+/// What was said on stderr since the last time anything was given.
+fn said(effects: &[Effect]) -> Vec<String> {
+    let message = |effect: &Effect| match effect {
+        Effect::Log { message, .. } => Some(message.clone()),
+        _ => None,
+    };
+    effects.iter().filter_map(message).collect()
+}
+
+#[test]
+fn a_death_for_memory_is_told_with_its_limit() {
+    let mut bed = Bed::speaking();
+    let incarnation = bed.incarnation();
+    let exit = Exit::Signal { signal: 9, core: false };
+    let oom = Some(Oom { count: 1, limit: Some(32 << 20) });
+    bed.give(Input::Exited { incarnation, exit, oom });
+    let said = said(bed.drained());
+    let told = "agent killed by SIGKILL: out of memory (limit 32 MiB) after";
+    assert!(said.iter().any(|line| line.starts_with(told)), "{said:?}");
+    assert_eq!(said.len(), 1, "and of no further process: {said:?}");
+}
+
+#[test]
+fn a_worker_lost_to_memory_is_a_warning_and_no_end() {
+    let mut bed = Bed::speaking();
+    let incarnation = bed.incarnation();
+    let oom = Oom { count: 2, limit: None };
+    let told = said(bed.give(Input::KilledForMemory { incarnation, oom }));
+    assert_eq!(told, ["the kernel killed 2 processes of the agent's: out of memory"]);
+    assert!(matches!(bed.machine.phase, Phase::Running));
+    let late = Input::KilledForMemory { incarnation: incarnation + 1, oom };
+    assert!(said(bed.give(late)).is_empty(), "another's");
+    // It ends over it with a code of its own: that is what it died of.
+    let exit = Exit::Code(1);
+    bed.give(Input::Exited { incarnation, exit, oom: Some(Oom { count: 1, limit: None }) });
+    let told = said(bed.drained());
+    assert_eq!(told[0], "the kernel killed a process of the agent's: out of memory");
+    assert!(told[1].starts_with("agent exited with code 1 after"), "{told:?}");
+}

@@ -14,9 +14,11 @@
 mod support;
 
 mod attach;
+mod clocks;
 mod decisions;
 mod disk;
 mod endurance;
+mod hangs;
 mod kills;
 mod long_lines;
 mod output;

@@ -22,16 +22,16 @@ time-out by alarm), and the stream must survive it. So:
 from __future__ import annotations
 
 import _thread
-import sys
 import time
 
 from . import _errors
 from ._json import decode_lines
+from ._pulse import Pulse
+from ._reentry import REENTRANT, called_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
     from typing import Any
 
     from ._requests import Effect, Request
@@ -45,12 +45,6 @@ READS_AT_ONCE = 16
 
 READ_SIZE = 65536
 """A pipe's capacity: a read never gets more."""
-
-REENTRANT = (
-    "adrt was called from a signal handler that interrupted another call of it; "
-    "set a flag in the handler and act on it outside"
-)
-
 
 class Call:
     """A request under way."""
@@ -81,10 +75,7 @@ class Core:
         self.on_closed: Callable[[], None] = _ignore
         # Called when something waits to be written, instead of writing at once.
         self.on_outgoing: Callable[[], None] | None = None
-        self.beat_seconds: float | None = None
-        """A sign of life is due this often, if adrt waits for any."""
-        self._heartbeat = b""
-        self._beaten = 0.0
+        self.pulse = Pulse(self)
         self._pending: dict[int, Call] = {}
         self._last_id = 0
         self._out_lock = _thread.RLock()
@@ -138,42 +129,17 @@ class Core:
         if self.on_outgoing is not None:
             self.on_outgoing()
 
-    # ------------------------------------------------------------ life
-
-    def beats(self, seconds: float, heartbeat: bytes) -> None:
-        """From now on this frame is said so often, as long as the program gets to `beat`."""
-        self.beat_seconds, self._heartbeat = seconds, heartbeat
-        self._beaten = time.monotonic()
-
-    def beat(self) -> None:
-        """Says that the program is alive, if it is time to.
-
-        Called where the program itself comes by: from its loop, or while it
-        waits for something here. Never from a thread of its own, which would
-        beat on for a program that hangs.
-        """
-        if self.beat_seconds is None or self.closed is not None or self._inside:
-            return
-        now = time.monotonic()
-        # A loop's timer may come a little early.
-        if now - self._beaten < self.beat_seconds / 2:
-            return
-        self._beaten = now
-        # While adrt takes nothing, one that waits is enough.
-        if not self._out[2]:
-            self._put(self._heartbeat)
-        if self.on_outgoing is None:
-            self.write_some()
-
-    def _until_beat(self, seconds: float | None) -> float | None:
-        """How long to wait at a time."""
-        if self.beat_seconds is None:
-            return seconds
-        return self.beat_seconds if seconds is None else min(seconds, self.beat_seconds)
+    def put_if_idle(self, frame: bytes) -> None:
+        """Says something that need not be said while other things wait, or in mid-sentence."""
+        if self.closed is None and not self._inside:
+            if not self._out[2]:
+                self._put(frame)
+            if self.on_outgoing is None:
+                self.write_some()
 
     def _not_within(self) -> None:
         """Refuses a signal handler's call that has interrupted one of these."""
-        if self._inside and _called_from(Core.send, Core._put, Core.write_some):
+        if self._inside and called_from(Core.send, Core._put, Core.write_some):
             raise RuntimeError(REENTRANT)
 
     def _check(self, frame: bytes) -> None:
@@ -233,15 +199,15 @@ class Core:
 
     def pump(self) -> None:
         """Takes in what has come, without waiting."""
-        self.beat()
+        self.pulse.beat()
         for _ in range(READS_AT_ONCE):
             if not self._turn(None, 0.0):
                 break
 
     def idle(self, seconds: float) -> None:
         """Waits until something has come and takes it in; no longer than this."""
-        self.beat()
-        self._turn(None, self._until_beat(seconds))
+        self.pulse.beat()
+        self._turn(None, self.pulse.until(seconds))
 
     def wait(self, call: Awaited, timeout: float | None = None) -> bool:
         """Waits until an answer, or what else is to come, is there; False if not in time."""
@@ -250,8 +216,8 @@ class Core:
             left = None if end is None else end - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            self.beat()
-            self._turn(call, self._until_beat(left))
+            self.pulse.beat()
+            self._turn(call, self.pulse.until(left))
         return True
 
     def _turn(self, call: Awaited | None, seconds: float | None) -> bool:
@@ -262,12 +228,12 @@ class Core:
         me, lead = _thread.get_ident(), self._lead
         within = True  # a turn of this thread's own, interrupted by a signal handler
         try:
-            within = lead.get("by") == me and _called_from(Core._turn)
+            within = lead.get("by") == me and called_from(Core._turn)
             if lead.setdefault("by", me) != me:  # one step, whoever else tries
                 if seconds != 0:
                     self._follow(call, seconds)
                 return False
-            if self._reading and _called_from(Core._read):
+            if self._reading and called_from(Core._read):
                 raise RuntimeError(REENTRANT)
             if seconds != 0 and not self._midway and not (call is not None and call.done):
                 self.transport.wait(False, seconds)
@@ -413,21 +379,6 @@ class Core:
         self._out_lock = _thread.RLock()
         self._inside = self._reading = False
         self._lead = {}
-
-
-def _called_from(*functions: Callable[..., Any]) -> bool:
-    """Whether one of these is under way further down this thread's stack.
-
-    Their own marks say so too, but a handler that raises in the wrong moment
-    leaves a mark behind.
-    """
-    codes = [function.__code__ for function in functions]
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        frame = frame.f_back
-        if frame is not None and frame.f_code in codes:
-            return True
-    return False
 
 
 def _ignore(*_args: object) -> None:

@@ -71,9 +71,9 @@ class Driver:
 
     def beat(self) -> None:
         """Says that the loop goes round, from now on, as often as adrt wants to hear it."""
-        seconds = self.core.beat_seconds
+        seconds = self.core.pulse.seconds
         if seconds is not None and self._open and self.core.closed is None:
-            self.core.beat()
+            self.core.pulse.beat()
             self._beat = self.loop.call_later(seconds, self.beat)
 
     # --------------------------------------------------------- asking

@@ -47,9 +47,6 @@ Something that printed half a line to stdout before the wire was taken over
 has made the first one part of a line of text.
 """
 
-BEATS_PER_TIMEOUT = 3
-"""Signs of life within `--hang-timeout`: one that comes late is no end."""
-
 SETTLE_SECONDS = 2.0
 """How long outstanding acknowledgements are waited for when the process is told to end."""
 
@@ -204,10 +201,7 @@ class Link:
         self.mirror.reset(reply["state"]["value"], reply["state"]["version"])
         limits = reply.get("limits") or {}
         self.core.max_frame = limits.get("max_frame")
-        hang_timeout = limits.get("hang_timeout_ms")
-        if hang_timeout:
-            heartbeat = _requests.heartbeat(None, None, None).notification()
-            self.core.beats(hang_timeout / 1000 / BEATS_PER_TIMEOUT, heartbeat)
+        self.core.pulse.begin(limits.get("hang_timeout_ms"))
         self.environment.take(reply.get("environment"))
         self.info = start_info(reply)
 

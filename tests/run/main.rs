@@ -15,10 +15,12 @@ mod support;
 
 mod alerts;
 mod attach;
+mod clocks;
 mod decisions;
 mod disk;
 mod endurance;
 mod escapes;
+mod hangs;
 mod kills;
 mod ledger;
 mod leftovers;

@@ -86,6 +86,29 @@ fn a_reader_that_goes_away() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough() {
+    let world = World::new();
+    let puppets = world.puppets();
+    let mut pipeline = redirected(&world, "| head -n 1", &puppets);
+    pipeline.stdout(Stdio::piped());
+    let run = Run::start_as_it_is(pipeline);
+    let mut puppet = puppets.next();
+    puppet.initialize();
+    puppet.text.as_ref().unwrap().write_all(b"first\nsecond\n").unwrap();
+    run.stdout.wait_for("first\n");
+    for n in 0..20 {
+        chatter(&mut puppet, "hello\n");
+        puppet.wire.ask("state.patch", json!({"patch": {"n": n}})).unwrap();
+    }
+    let stop = Run::start(world.adrt(["stop", "a"]));
+    assert_eq!(puppet.wire.read()["method"], "shutdown");
+    puppet.exit(0);
+    assert_eq!(stop.done().code, Some(0));
+    assert_eq!(run.done().stdout, b"first\n");
+    assert_eq!(world.state(), (20, json!({"n": 19})));
+}
+
+#[test]
 fn a_reader_that_never_reads_holds_up_text_alone() {
     const TEXT_BYTES: usize = 8 << 20;
     let world = World::new();

@@ -154,6 +154,53 @@ fn a_stop_during_a_delay_ends_the_run() {
     }
 }
 
+#[test]
+fn who_sent_a_signal_is_told() {
+    let (scene, mut puppet) = Scene::open(&[]);
+    scene.run.signal(15);
+    assert_eq!(puppet.wire.read()["method"], "shutdown");
+    let sender = format!("SIGTERM from pid {} (", std::process::id());
+    scene.run.stderr.wait_for(&format!("stopping the agent: {sender}"));
+    puppet.exit(0);
+    let Scene { run, world, .. } = scene;
+    let done = run.done();
+    assert_eq!(done.code, Some(0));
+    let why = world.ends().pop().unwrap()["backoff_why"].clone();
+    assert!(why.as_str().unwrap().starts_with(&sender), "{why}");
+}
+
+#[test]
+fn a_checkpoint_that_a_signal_asked_for_is_told_by_its_number() {
+    let (scene, mut puppet) = Scene::open(&[]);
+    scene.run.signal(10);
+    scene.run.stderr.wait_for("there is nothing to take a checkpoint of yet");
+    puppet.wire.ask("state.set", r#"{"value":{"n":1}}"#).unwrap();
+    scene.run.signal(10);
+    let told = scene.run.stderr.after("adrt: checkpoint ");
+    let kept = scene.world.json(&["checkpoints", "list", "a", "--json"]);
+    assert_eq!(told, format!("{} holds version 1 now", kept[0]["id"]));
+    assert_eq!(kept[0]["reason"], "request");
+    scene.run.signal(10);
+    let told = scene.run.stderr.after("nothing has changed since checkpoint ");
+    assert_eq!(told, format!("{}: none was taken", kept[0]["id"]));
+}
+
+#[test]
+fn sigquit_leaves_a_trace_and_ends_the_run_at_once() {
+    let (scene, mut puppet) = Scene::open(&["--stop-timeout", NEVER]);
+    puppet.ask("import faulthandler; faulthandler.enable()");
+    puppet.wire.ask("state.set", r#"{"value":{"n":1}}"#).unwrap();
+    scene.run.signal(3);
+    let Scene { run, world, .. } = scene;
+    let done = run.done();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stderr.contains("Fatal Python error: Aborted"), "{done:?}");
+    let end = world.ends().pop().unwrap();
+    assert_eq!((&end["class"], &end["signal"]), (&json!("stopped"), &json!(6)));
+    let kept = world.json(&["checkpoints", "list", "a", "--json"]);
+    assert_eq!(kept[0]["version"], 1, "a last checkpoint");
+}
+
 /// Starts something that outlives it, and says which process it is.
 fn grandchild(how: &str) -> String {
     format!("{how} sh -c 'echo child $$; exec sleep 1000' & wait_for_it=$!")

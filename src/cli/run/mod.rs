@@ -25,8 +25,14 @@ use crate::supervisor::restart::Policy;
 ///
 /// CMD is executed as it stands, no shell in between. When it crashes it is
 /// started again, after a delay that grows with each crash in a row; exit 0,
-/// or the agent's own run.finish, ends the run. SIGTERM and SIGINT stop it in
-/// order, a second one at once.
+/// or the agent's own run.finish, ends the run.
+///
+/// SIGTERM and SIGINT (Ctrl-C) stop it in order, a second one at once. SIGQUIT
+/// (Ctrl-\) ends it at once with a trace: the agent gets SIGABRT, and SIGKILL
+/// within five seconds. SIGHUP has the rules read again, or stops the run if
+/// the terminal that it was started from went away. SIGUSR1 takes a checkpoint.
+/// Ctrl-Z stops agent and adrt, and fg or bg lets both go on; no time of
+/// theirs has passed meanwhile. The log says who sent a signal.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     override_usage = "adrt run [OPTIONS] -- <CMD>...",

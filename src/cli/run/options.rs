@@ -150,6 +150,8 @@ fn file() -> impl TypedValueParser<Value = PathBuf> {
 #[command(next_help_heading = "The process")]
 pub struct ProcessOptions {
     /// How long an event may be held before the agent counts as hung [default: for ever]
+    ///
+    /// Heartbeats do not make it longer, event.extend does.
     #[arg(long, help_heading = "Events", value_name = "TIME", env = "ADRT_EVENT_TIMEOUT", value_parser = quantity::duration)]
     pub event_timeout: Option<Duration>,
     /// What a stop may take before SIGKILL [default: 10s]
@@ -171,8 +173,9 @@ pub struct ProcessOptions {
     /// A sign of life is a heartbeat or any other frame; before the agent has
     /// said initialize, any output. The time runs only while adrt owes the agent
     /// nothing and reads its output, and not while the agent waits for events.
-    /// The Python client beats at a third of it, from its event loop. A hung
-    /// agent gets SIGABRT, then SIGKILL, and is started again.
+    /// The Python client beats at a third of it, from its event loop; a script
+    /// says adrt notify heartbeat. A hung agent gets SIGABRT, then SIGKILL, and
+    /// is started again.
     #[arg(long, value_name = "TIME", env = "ADRT_HANG_TIMEOUT", value_parser = quantity::duration)]
     pub hang_timeout: Option<Duration>,
     /// Memory that the agent and all it starts may use [default: no limit]

@@ -13,4 +13,5 @@ mod running;
 mod starting;
 mod state;
 mod steps;
+mod systemd;
 mod world;

@@ -139,12 +139,11 @@ fn a_flood_waits_for_the_journal() {
     // From here on nothing may panic before it goes on.
     let start = machine.run(&["systemctl", "start", "adrt-floods"]);
     let status = machine.run(&["adrt", "state", "get", "floods", "/told"]);
-    let adrt = machine.show("adrt-floods", "MainPID");
-    let memory = machine.run(&["grep", "VmHWM", &format!("/proc/{adrt}/status")]);
     machine.ok(&["kill", "-CONT", &pid]);
     assert_eq!(start.code, Some(0), "{start:?}");
     assert_eq!(status.code, Some(66), "it did not wait: {status:?}");
-    let peak = String::from_utf8(memory.stdout).unwrap();
+    let adrt = machine.show("adrt-floods", "MainPID");
+    let peak = machine.ok(&["grep", "VmHWM", &format!("/proc/{adrt}/status")]);
     let peak: usize = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(peak < 64 * 1024, "{peak} KiB");
     wait_for("the end of the flood", || (machine.state("floods", "/told") == true).then_some(()));

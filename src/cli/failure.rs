@@ -61,7 +61,7 @@ const fn of(only: &'static [&'static str], code: &'static str, meaning: &'static
 /// What runs a supervised command.
 const RUN: &[&str] = &["run"];
 /// What reads files of configuration or rules.
-const CONFIGURED: &[&str] = &["run", "attach", "reload", "decide"];
+const CONFIGURED: &[&str] = &["run", "attach", "reload", "decide", "systemd unit"];
 /// What holds an agent for long.
 const HOLDERS: &[&str] = &["run", "attach"];
 /// What runs a command as a step.

@@ -27,4 +27,5 @@ mod screens;
 mod starting;
 mod state;
 mod steps;
+mod systemd;
 mod world;

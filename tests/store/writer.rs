@@ -175,3 +175,21 @@ fn the_log_stays_bounded_under_a_stream_without_pauses() {
     assert!(longest < 1400 * 4120, "{longest}");
     writer.stop().unwrap();
 }
+
+/// What the watchdog's signs depend on: a thread that is held up is there.
+#[test]
+fn it_is_alive_while_it_is_held_up_and_until_it_panics() {
+    let place = Place::new();
+    let (go, gate) = channel::<()>();
+    let writer = Writer::start(place.open(), move |_| {
+        gate.recv().unwrap();
+        panic!("a bug, as planned");
+    })
+    .unwrap();
+    assert!(writer.is_alive());
+    go.send(()).unwrap();
+    while writer.is_alive() {
+        std::thread::yield_now();
+    }
+    assert!(writer.stop().is_err());
+}

@@ -42,7 +42,9 @@ outer() {
             echo "$(cgroup_of $k /sys/fs/cgroup/$c) $c" >> "$DIR/cgroups"
         done
     fi
-    trap remove_cgroups EXIT
+    # Whoever started this may be gone before it is told anything.
+    trap '' PIPE
+    trap finish EXIT
     while read -r dir controller; do
         mkdir "$dir" 2>/dev/null || skip "no cgroup can be made: $dir"
         [ "${controller:-}" = cpuset ] || continue
@@ -51,7 +53,8 @@ outer() {
 
     unshare --fork --pid --mount --uts --ipc --net --kill-child=SIGKILL \
         bash "$SELF" "$DIR" "$NAME" "$ADRT" "$SYSUSERS" join </dev/null >"$DIR/console" 2>&1 &
-    local holder=$! first=""
+    holder=$!
+    local first=""
     for _ in $(seq 500); do
         [ -d /proc/$holder ] || break
         first=$(tr -d ' ' < /proc/$holder/task/$holder/children 2>/dev/null)
@@ -66,12 +69,15 @@ outer() {
         *) echo "skipped: systemd does not come up here: $(tail -n 3 "$DIR/console" | tr '\n' ' ')" ;;
     esac
     cat >/dev/null
-    kill -9 $holder 2>/dev/null
-    wait $holder 2>/dev/null
 }
 
-# Deepest first. What was killed may take a moment to leave them.
-remove_cgroups() {
+# Its end is that of its PID 1, and that of all. The cgroups go deepest first;
+# what was killed may take a moment to leave them.
+finish() {
+    if [ -n "${holder:-}" ]; then
+        kill -9 "$holder" 2>/dev/null
+        wait "$holder" 2>/dev/null
+    fi
     while read -r dir _; do
         for _ in $(seq 200); do
             find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null

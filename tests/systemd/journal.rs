@@ -139,15 +139,48 @@ fn a_flood_waits_for_the_journal() {
     // From here on nothing may panic before it goes on.
     let start = machine.run(&["systemctl", "start", "adrt-floods"]);
     let status = machine.run(&["adrt", "state", "get", "floods", "/told"]);
-    let adrt = machine.show("adrt-floods", "MainPID");
-    let memory = machine.run(&["grep", "VmHWM", &format!("/proc/{adrt}/status")]);
     machine.ok(&["kill", "-CONT", &pid]);
     assert_eq!(start.code, Some(0), "{start:?}");
     assert_eq!(status.code, Some(66), "it did not wait: {status:?}");
-    let peak = String::from_utf8(memory.stdout).unwrap();
+    let adrt = machine.show("adrt-floods", "MainPID");
+    let peak = machine.ok(&["grep", "VmHWM", &format!("/proc/{adrt}/status")]);
     let peak: usize = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(peak < 64 * 1024, "{peak} KiB");
     wait_for("the end of the flood", || (machine.state("floods", "/told") == true).then_some(()));
     said(&machine, "adrt-floods", &format!("{} x", FLOOD_LINES - 1));
     machine.ok(&["systemctl", "stop", "adrt-floods"]);
+}
+
+/// Without the journal's socket lines go by the stream, each with its priority;
+/// and a traceback that nothing follows is not held back for ever.
+#[test]
+fn without_the_socket_there_is_the_stream() {
+    let Some(machine) = machine() else { return };
+    let agent = "import traceback\n\
+                 from adaptive_runtime import Agent\n\
+                 with Agent() as agent:\n    \
+                     print('a usual line')\n    \
+                     try: {}['x']\n    \
+                     except KeyError: traceback.print_exc()\n    \
+                     for event in agent.events(): event.ack(); raise SystemExit(4)\n";
+    for (name, hidden) in
+        [("by-stream", "InaccessiblePaths=/run/systemd/journal/socket"), ("held", "")]
+    {
+        let unit = format!("adrt-{name}");
+        machine.install(name, &["--backoff-initial", "1ms"], agent);
+        machine.edit(&unit, &format!("[Service]\n{hidden}\n"));
+        machine.ok(&["systemctl", "start", &unit]);
+        let by = if hidden.is_empty() { "journal" } else { "stdout" };
+        let of = |text: &str, priority: &str| {
+            let entry = said(&machine, &unit, text);
+            let found = ["PRIORITY", "SYSLOG_IDENTIFIER", "_TRANSPORT"].map(|f| &entry[f]);
+            assert_eq!(found, [priority, name, by], "{entry}");
+        };
+        of("a usual line", "6");
+        of("Traceback", "3");
+        machine.ok(&["adrt", "events", "emit", name, r#"{"type": "x"}"#]);
+        let crash = machine.entry(&unit, |e| message(e).contains("agent exited with code 4"));
+        assert_eq!((&crash["PRIORITY"], &crash["_TRANSPORT"]), (&"4".into(), &by.into()));
+        machine.ok(&["systemctl", "stop", &unit]);
+    }
 }

@@ -159,7 +159,8 @@ fn crashes(context: &Context, status: &Status, page: &mut Page) {
             paint.tint(tint, &format!("{count} crash{es} in a row{called}"))
         });
         let words: Vec<String> = restarts.into_iter().chain(row).collect();
-        page.field("restarts", words.join(", "));
+        let name = if status.restarts.is_some() { "restarts" } else { "crashes" };
+        page.field(name, words.join(", "));
     }
     if let Some(exit) = &status.last_exit {
         let more = match status.crashes_in_row {

@@ -133,7 +133,8 @@ fn incarnation_in_words(incarnation: u64, status: &Status) -> String {
     }
     if let Some(uptime) = status.uptime() {
         words.push_str(&format!(", up {}", span(uptime)));
-        match status.ready {
+        // A client says so to nobody, and is never started again.
+        match status.ready.filter(|_| status.phase != super::ATTACHED) {
             Some(true) => words.push_str(", ready"),
             Some(false) => words.push_str(", not ready yet"),
             None => {}
@@ -146,8 +147,9 @@ fn incarnation_in_words(incarnation: u64, status: &Status) -> String {
 fn crashes(context: &Context, status: &Status, page: &mut Page) {
     let paint = context.out.paint;
     let in_row = status.crashes_in_row.filter(|count| *count > 0);
-    if status.restarts.is_some() || in_row.is_some() {
-        let restarts = status.restarts.map(|count| count.to_string());
+    let restarts = status.restarts.filter(|_| status.phase != super::ATTACHED);
+    if restarts.is_some() || in_row.is_some() {
+        let restarts = restarts.map(|count| count.to_string());
         let row = in_row.map(|count| {
             let es = if count == 1 { "" } else { "es" };
             let called = match (status.crash_loop, status.unstable) {

@@ -99,7 +99,9 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
         let adrt = adrt.map_or_else(String::new, |adrt| format!(", its {adrt}"));
         page.field(name, format!("{pid}{adrt}"));
     } else if let Some(adrt) = adrt {
-        page.field("pid", format!("none, its {adrt}"));
+        // Whether one runs is not known of an adrt that does not answer.
+        let none = if status.phase == super::UNREACHABLE { "" } else { "none, its " };
+        page.field("pid", format!("{none}{adrt}"));
     }
     if let Some(Usage { processes, memory_bytes, cpu_ms }) = status.usage {
         let more = if processes > 1 { format!(", {processes} processes") } else { String::new() };
@@ -113,7 +115,8 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
         page.field("release", escaped(release));
     }
     if let Some(text) = &status.status_text {
-        page.field("says", escaped(text));
+        let name = if status.phase == super::UNREACHABLE { "why" } else { "says" };
+        page.field(name, escaped(text));
     }
     match (status.phase.as_str(), status.incarnation) {
         (super::LOST, _) => {

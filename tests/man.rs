@@ -169,8 +169,12 @@ fn files(out: &mut String) {
         ("~/.local/state/adrt", "Where those of other users are."),
         ("AGENT/db/adrt.db", "The database of one agent, with its log beside it."),
         ("AGENT/lock", "Held while something writes; names the process and its socket."),
+        ("AGENT/log", "Where the log is that adrt logs reads."),
         ("AGENT/reserve", "Space that is given up when the disk is full."),
-        ("/run/adrt, $XDG_RUNTIME_DIR/adrt", "The control sockets of running agents."),
+        (
+            "/run/adrt, $XDG_RUNTIME_DIR/adrt",
+            "The control sockets of running agents, and the logs of all.",
+        ),
     ] {
         term(out, name, meaning);
     }

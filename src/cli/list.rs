@@ -4,8 +4,9 @@ use super::failure::Failure;
 use super::json::{Object, array};
 use super::output::{Column, Table, Tint};
 use super::status::{Inbox, Status, of_agent};
-use super::text::{NONE, escaped, span};
+use super::text::{NONE, escaped};
 use super::{Context, DONE, agent};
+use crate::clock::Wall;
 use crate::store::home::Home;
 
 /// List the agents
@@ -69,7 +70,7 @@ const COLUMNS: [(&str, Column, Option<u8>); 8] = [
     ("NOTE", Column::Fill, None),
 ];
 /// Columns of the screen that a note takes at least.
-const NOTE_WIDTH_LEAST: usize = 12;
+const NOTE_WIDTH_LEAST: usize = 20;
 
 fn table(context: &Context, found: &[Found]) -> Table {
     let rows: Vec<[String; COLUMNS.len()]> =
@@ -123,7 +124,7 @@ fn cells(
     [
         name.to_owned(),
         escaped(&status.phase),
-        status.in_phase(&context.moment).map_or_else(none, span),
+        status.since_at().map_or_else(none, |at| lasting(context, at)),
         number(status.incarnation),
         number(status.restarts),
         number(status.version),
@@ -147,8 +148,20 @@ fn as_object(name: &str, status: &Result<Status, Failure>) -> String {
             .number("inbox", serde_json::to_value(&status.inbox).unwrap_or_default())
             .number("reviews", status.reviews)
             .finish(),
-        Err(failure) => object.text("phase", "unreadable").text("error", &failure.why).finish(),
+        Err(failure) => unreadable(name, failure),
     }
+}
+
+/// An agent that can't be read, as JSON.
+pub(in crate::cli) fn unreadable(name: &str, failure: &Failure) -> String {
+    let object = Object::new().text("agent", name);
+    object.text("phase", "unreadable").text("error", &failure.why).finish()
+}
+
+/// How long ago that was, in one unit.
+fn lasting(context: &Context, at: Wall) -> String {
+    let ago = context.moment.ago(at);
+    ago.strip_suffix(" ago").map_or(ago.clone(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -163,8 +176,9 @@ mod tests {
             fitting(width, &rows).into_iter().map(|at| COLUMNS[at].0).collect()
         };
         let all = ["AGENT", "PHASE", "SINCE", "RUN", "RESTARTS", "VERSION", "INBOX", "NOTE"];
-        assert_eq!(names(80), all);
-        assert_eq!(names(60), ["AGENT", "PHASE", "SINCE", "RESTARTS", "INBOX", "NOTE"]);
+        assert_eq!(names(90), all);
+        assert_eq!(names(80), ["AGENT", "PHASE", "SINCE", "RESTARTS", "VERSION", "INBOX", "NOTE"]);
+        assert_eq!(names(60), ["AGENT", "PHASE", "SINCE", "INBOX", "NOTE"]);
         assert_eq!(names(40), ["AGENT", "PHASE", "SINCE", "NOTE"]);
     }
 }

@@ -119,6 +119,10 @@ fn kept(name: &str) -> PathBuf {
 /// The screen with every figure that depends on the moment replaced.
 fn always_the_same(world: &World, figures: &Figures, screen: &str) -> String {
     let screen = screen.replace(text(&world.path("")), "/home/ada/");
+    // At midnight the log has a line with the new date.
+    let is_date = |line: &str| line.contains("──");
+    let lines: Vec<&str> = screen.lines().filter(|line| !is_date(line)).collect();
+    let screen = lines.join("\n") + "\n";
     let mut counts = Counts::default();
     let mut out = String::new();
     let mut rest = screen.as_str();

@@ -128,7 +128,7 @@ fn operators_see_it_and_write_to_it() {
     let checked = world.done(["status", "a", "--check"]);
     assert_eq!(checked.code, Some(0), "{checked:?}");
     let page = String::from_utf8(world.done(["status", "a"]).stdout).unwrap();
-    assert!(page.starts_with("a · attached since ") && page.contains("client"), "{page}");
+    assert!(page.starts_with("● a · attached since ") && page.contains("client"), "{page}");
 
     assert_eq!(world.done(["state", "patch", "a", r#"{"by":"hand"}"#]).code, Some(0));
     let told = client.wire.read();

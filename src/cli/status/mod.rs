@@ -23,7 +23,6 @@ use wildmatch::WildMatch;
 use super::failure::{Failure, Kind};
 use super::json::array;
 use super::output::Tint;
-use super::text::Moment;
 use super::{Context, DONE, agent, client, list, logs, past};
 use crate::clock::Wall;
 use crate::store::home::Home;
@@ -312,25 +311,40 @@ pub fn main(args: &StatusArgs, context: &Context) -> Result<u8, Failure> {
     Ok(if args.check { status.health().exit_code() } else { DONE })
 }
 
-/// A line each; with `--check` that of the worst.
+/// A line each; with `--check` that of the worst, which one that can't be read
+/// is.
 fn of_several(args: &StatusArgs, context: &Context, names: &[String]) -> Result<u8, Failure> {
     let state_dir = context.state_dir()?;
     if !args.check && !args.json {
         return list::main(&list::ListArgs { json: false }, context);
     }
-    let mut found = Vec::new();
+    let (mut found, mut texts, mut unreadable) = (Vec::new(), Vec::new(), None);
     for name in names {
         let home = Home::new(&state_dir, name)
             .map_err(|error| agent::of_home("the agents can't be listed", &error))?;
-        found.push(of_agent(&home)?);
+        match of_agent(&home) {
+            Ok(status) => {
+                texts.push(as_json(&status)?);
+                found.push(status);
+            }
+            Err(failure) => {
+                texts.push(list::unreadable(name, &failure));
+                unreadable = unreadable.or(Some(failure));
+            }
+        }
     }
     if args.json {
-        let all: Result<Vec<String>, Failure> = found.iter().map(as_json).collect();
-        context.out.json(&array(all?))?;
+        context.out.json(&array(texts))?;
+    }
+    if !args.check {
+        return Ok(DONE);
+    }
+    if let Some(failure) = unreadable {
+        return Err(failure);
     }
     // The first of those that are equally bad.
     let worst = found.iter().rev().max_by_key(|status| status.health());
-    let Some(worst) = worst.filter(|_| args.check) else { return Ok(DONE) };
+    let Some(worst) = worst else { return Ok(DONE) };
     if !args.json {
         context.out.line(&page::line(context, worst))?;
     }
@@ -488,7 +502,7 @@ impl Status {
             Health::Ok => Tint::Good,
             Health::Degraded if self.crash_loop == Some(true) => Tint::Bad,
             Health::Degraded => Tint::Warn,
-            Health::Down if self.phase == STOPPED && self.crash_loop != Some(true) => Tint::Dim,
+            Health::Down if self.phase == STOPPED && self.crashes_in_row == Some(0) => Tint::Dim,
             Health::Down => Tint::Bad,
         }
     }
@@ -498,9 +512,9 @@ impl Status {
         self.uptime_ms.map(Duration::from_millis)
     }
 
-    /// How long it has been in its phase.
-    pub fn in_phase(&self, moment: &Moment) -> Option<Duration> {
-        Some(moment.now.since(self.since.as_deref().and_then(point)?))
+    /// When its phase began.
+    pub fn since_at(&self) -> Option<Wall> {
+        self.since.as_deref().and_then(point)
     }
 
     /// When the state last changed.

@@ -99,7 +99,9 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
         let adrt = adrt.map_or_else(String::new, |adrt| format!(", its {adrt}"));
         page.field(name, format!("{pid}{adrt}"));
     } else if let Some(adrt) = adrt {
-        page.field("pid", format!("none, its {adrt}"));
+        // Whether one runs is not known of an adrt that does not answer.
+        let none = if status.phase == super::UNREACHABLE { "" } else { "none, its " };
+        page.field("pid", format!("{none}{adrt}"));
     }
     if let Some(Usage { processes, memory_bytes, cpu_ms }) = status.usage {
         let more = if processes > 1 { format!(", {processes} processes") } else { String::new() };
@@ -113,7 +115,8 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
         page.field("release", escaped(release));
     }
     if let Some(text) = &status.status_text {
-        page.field("says", escaped(text));
+        let name = if status.phase == super::UNREACHABLE { "why" } else { "says" };
+        page.field(name, escaped(text));
     }
     match (status.phase.as_str(), status.incarnation) {
         (super::LOST, _) => {
@@ -133,7 +136,8 @@ fn incarnation_in_words(incarnation: u64, status: &Status) -> String {
     }
     if let Some(uptime) = status.uptime() {
         words.push_str(&format!(", up {}", span(uptime)));
-        match status.ready {
+        // A client says so to nobody, and is never started again.
+        match status.ready.filter(|_| status.phase != super::ATTACHED) {
             Some(true) => words.push_str(", ready"),
             Some(false) => words.push_str(", not ready yet"),
             None => {}
@@ -146,8 +150,9 @@ fn incarnation_in_words(incarnation: u64, status: &Status) -> String {
 fn crashes(context: &Context, status: &Status, page: &mut Page) {
     let paint = context.out.paint;
     let in_row = status.crashes_in_row.filter(|count| *count > 0);
-    if status.restarts.is_some() || in_row.is_some() {
-        let restarts = status.restarts.map(|count| count.to_string());
+    let restarts = status.restarts.filter(|_| status.phase != super::ATTACHED);
+    if restarts.is_some() || in_row.is_some() {
+        let restarts = restarts.map(|count| count.to_string());
         let row = in_row.map(|count| {
             let es = if count == 1 { "" } else { "es" };
             let called = match (status.crash_loop, status.unstable) {
@@ -159,7 +164,8 @@ fn crashes(context: &Context, status: &Status, page: &mut Page) {
             paint.tint(tint, &format!("{count} crash{es} in a row{called}"))
         });
         let words: Vec<String> = restarts.into_iter().chain(row).collect();
-        page.field("restarts", words.join(", "));
+        let name = if status.restarts.is_some() { "restarts" } else { "crashes" };
+        page.field(name, words.join(", "));
     }
     if let Some(exit) = &status.last_exit {
         let more = match status.crashes_in_row {

@@ -11,11 +11,17 @@ impl Status {
     /// Everything that is wrong, the worst first; what waits for a person is
     /// the last.
     pub(in crate::cli) fn troubles(&self) -> Vec<String> {
+        // Of a few crashes, how it died is the news; of many, that there are.
+        let is_loop = self.crash_loop == Some(true) || self.unstable == Some(true);
+        let (first, second) = match is_loop {
+            true => (self.crashing(), self.delay()),
+            false => (self.delay(), self.crashing()),
+        };
         let mut found: Vec<String> = [
             self.absence(),
             self.store_trouble(),
-            self.crashing(),
-            self.delay(),
+            first,
+            second,
             self.rules.as_ref().and_then(|rules| {
                 let trouble = rules.trouble.as_deref()?;
                 Some(format!("rules: {}", escaped(trouble)))

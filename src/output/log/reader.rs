@@ -8,9 +8,7 @@ use std::path::Path;
 
 use nix::libc;
 
-use super::record::{
-    ALIGN, HEAD_BYTES, HEADER_BYTES, RING_BYTES, Record, decode, key, offset, size,
-};
+use super::record::{ALIGN, HEADER_BYTES, RING_BYTES, Record, decode, is_head, key, offset, size};
 
 /// A log that is open for reading. The writer may be at work, or gone.
 #[derive(Debug)]
@@ -57,16 +55,16 @@ impl Reader {
 #[derive(Debug)]
 pub struct Tail {
     reader: Reader,
-    /// The place of the record that is waited for.
+    /// The place of the last record that was read; none before the first.
+    last: Option<u64>,
+    /// The place of the one that is waited for.
     next: u64,
-    /// What was there at the last look. A record there changes it.
-    seen: Option<[u8; HEAD_BYTES]>,
 }
 
 impl Tail {
     /// Begins with the oldest that is kept.
     pub const fn new(reader: Reader) -> Self {
-        Self { reader, next: 0, seen: None }
+        Self { reader, last: None, next: 0 }
     }
 
     /// See [`Reader::is_at`].
@@ -81,36 +79,37 @@ impl Tail {
     /// # Errors
     /// The file can't be read.
     pub fn more(&mut self) -> io::Result<Vec<Record>> {
-        let is_first = self.seen.is_none();
-        if self.seen == Some(self.glance()?) {
+        if !self.has_news()? {
             return Ok(Vec::new());
         }
         let mut records = self.reader.records()?;
         records.retain(|record| record.at >= self.next);
-        if let Some(first) = records.first_mut().filter(|_| !is_first) {
+        if let Some(first) = records.first_mut().filter(|_| self.last.is_some()) {
             first.skipped += first.at - self.next;
         }
         if let Some(last) = records.last() {
-            self.next = last.end();
+            (self.last, self.next) = (Some(last.at), last.end());
         }
-        // One that came after the records were read is there already, and
-        // must not pass for what was there before.
-        let seen = self.glance()?;
-        let is_next = seen.starts_with(&self.reader.key.to_le_bytes())
-            && seen[ALIGN..].starts_with(&self.next.to_le_bytes());
-        self.seen = Some(if is_next { [0; HEAD_BYTES] } else { seen });
         Ok(records)
     }
 
-    /// The bytes at the place of the next record.
-    fn glance(&self) -> io::Result<[u8; HEAD_BYTES]> {
-        let mut bytes = [0; HEAD_BYTES];
-        let offset = offset(self.next);
-        let first = HEAD_BYTES.min(RING_BYTES - offset);
-        let file = &self.reader.file;
+    /// Whether it is worth the while to read it all. Before a writer comes
+    /// round to the place of the next record a second time, it has written
+    /// over the last one.
+    fn has_news(&self) -> io::Result<bool> {
+        let Some(last) = self.last else { return Ok(true) };
+        Ok(self.begins(self.next)? || !self.begins(last)?)
+    }
+
+    /// Whether the record of that place begins there, whole or not.
+    fn begins(&self, at: u64) -> io::Result<bool> {
+        let Reader { file, key } = &self.reader;
+        let mut bytes = [0; 16];
+        let offset = offset(at);
+        let first = bytes.len().min(RING_BYTES - offset);
         file.read_exact_at(&mut bytes[..first], HEADER_BYTES + offset as u64)?;
         file.read_exact_at(&mut bytes[first..], HEADER_BYTES)?;
-        Ok(bytes)
+        Ok(is_head(&bytes, *key, at))
     }
 }
 

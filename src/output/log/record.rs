@@ -161,6 +161,11 @@ pub(super) fn decode(ring: &[u8], offset: usize, key: u64) -> Option<Record> {
     })
 }
 
+/// Whether a record of that place begins with these bytes. Text does not.
+pub(super) fn is_head(bytes: &[u8; 16], key: u64, at: u64) -> bool {
+    number(bytes, 0) == key && number(bytes, 8) == at
+}
+
 /// The key of a file, or none if it is no log of this form.
 pub(super) fn key(file: &File) -> io::Result<Option<u64>> {
     let mut header = [0; 16];

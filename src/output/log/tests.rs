@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -17,8 +18,9 @@ impl Place {
         self.0.path().join("a.log")
     }
 
+    /// One that takes nothing for a flood.
     fn log(&self) -> Log {
-        Log::open(&self.path(), |_| ()).unwrap()
+        Log::open_for(&self.path(), |_| (), Duration::ZERO).unwrap()
     }
 
     fn records(&self) -> Vec<Record> {
@@ -78,6 +80,21 @@ fn the_end_of_a_flood_is_kept_and_what_is_not_is_counted() {
     let records = place.records();
     assert_eq!(records[0].skipped, 2 * TEXT_MAX_BYTES as u64);
     assert_eq!(records[0].text, flood[2 * TEXT_MAX_BYTES..]);
+}
+
+#[test]
+fn of_what_comes_too_fast_the_ends_are_kept() {
+    let place = Place::new();
+    let log = Log::open_for(&place.path(), |_| (), Duration::MAX).unwrap();
+    for _ in 0..RING_BYTES / TEXT_MAX_BYTES + 1 {
+        log.push(Stream::Stdout, 1, &[b'x'; TEXT_MAX_BYTES]);
+    }
+    log.push(Stream::Stderr, 1, b"a line\n");
+    flushed(&log);
+    let records = place.records();
+    let sizes: Vec<usize> = records.iter().map(|record| record.text.len()).collect();
+    assert_eq!(sizes, [TEXT_MAX_BYTES, TEXT_MAX_BYTES, TEXT_MAX_BYTES, 4096, 7]);
+    assert_eq!(records[3].skipped, (TEXT_MAX_BYTES - 4096) as u64);
 }
 
 #[test]
@@ -173,6 +190,25 @@ fn a_tail_sees_each_record_once_and_knows_what_it_missed() {
     assert!(tail.is_at(&place.path()));
     std::fs::remove_file(place.path()).unwrap();
     assert!(!tail.is_at(&place.path()));
+}
+
+#[test]
+fn a_lap_of_the_same_text_is_news() {
+    let place = Place::new();
+    let log = place.log();
+    let push = |count: usize| {
+        for _ in 0..count {
+            log.push(Stream::Stdout, 1, &[b'y'; TEXT_MAX_BYTES]);
+            flushed(&log);
+        }
+    };
+    push(5);
+    let mut tail = Tail::new(Reader::open(&place.path()).unwrap());
+    assert_eq!(tail.more().unwrap().len(), 3);
+    assert!(tail.more().unwrap().is_empty());
+    // At the place of the next record is text, as before.
+    push(7);
+    assert_eq!(tail.more().unwrap().len(), 3);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -17,7 +18,7 @@ use super::record::{
     ALIGN, FILE_BYTES, HEAD_BYTES, HEADER_BYTES, Head, RING_BYTES, Stream, TEXT_MAX_BYTES, header,
     key, offset, size,
 };
-use crate::clock;
+use crate::clock::{self, Mono};
 use crate::output::escape_line;
 
 /// Records that wait for the end of a turn of the loop: enough for the lines
@@ -26,6 +27,12 @@ use crate::output::escape_line;
 const WAITING_MAX_BYTES: usize = 16 * 1024;
 /// A piece of this size is written as it is, without being copied first.
 const DIRECT_BYTES: usize = 4 * 1024;
+/// Of pieces that come faster than a ring in [`FLOOD_WINDOW`], so much is kept
+/// of each: nobody could follow them, and adrt has the flood itself to pass on.
+const FLOOD_TEXT_BYTES: usize = 4 * 1024;
+/// How long a ring's worth of text is expected to last: as long as a reader
+/// takes from look to look.
+const FLOOD_WINDOW: Duration = Duration::from_millis(100);
 /// Mode of the file, until it is shared.
 const MODE: u32 = 0o600;
 
@@ -56,10 +63,20 @@ impl Log {
     /// # Errors
     /// It can't be made: no room, no right, or something else of that name.
     pub fn open(path: &Path, share: impl FnOnce(&Path)) -> io::Result<Self> {
-        let writer = match Writer::of_existing(path)? {
+        Self::open_for(path, share, FLOOD_WINDOW)
+    }
+
+    /// As [`Log::open`], for who expects another flow of text.
+    pub(super) fn open_for(
+        path: &Path,
+        share: impl FnOnce(&Path),
+        window: Duration,
+    ) -> io::Result<Self> {
+        let mut writer = match Writer::of_existing(path)? {
             Some(writer) => writer,
             None => Writer::of_new(path, share)?,
         };
+        writer.flow.window = window;
         let state = State { writer: Some(writer), ..State::default() };
         Ok(Self(Arc::new(Mutex::new(state))))
     }
@@ -117,6 +134,29 @@ struct Writer {
     /// Whole records, and perhaps one that is still open.
     waiting: Vec<u8>,
     open: Option<Open>,
+    flow: Flow,
+}
+
+/// How much came of late.
+#[derive(Debug, Default)]
+struct Flow {
+    window: Duration,
+    /// When this window began.
+    since: Mono,
+    /// Bytes in it.
+    bytes: usize,
+}
+
+impl Flow {
+    /// Takes note of a piece, and says how much of it is to be kept.
+    fn keeps(&mut self, bytes: usize) -> usize {
+        let now = clock::mono();
+        if now.since(self.since) >= self.window {
+            (self.since, self.bytes) = (now, 0);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > RING_BYTES { FLOOD_TEXT_BYTES } else { TEXT_MAX_BYTES }
+    }
 }
 
 /// The last record of those that wait: more of the same may be added to it.
@@ -129,7 +169,7 @@ struct Open {
 
 impl Writer {
     fn new(file: File, key: u64, next: u64) -> Self {
-        Self { file, key, next, waiting: Vec::new(), open: None }
+        Self { file, key, next, waiting: Vec::new(), open: None, flow: Flow::default() }
     }
 
     /// None where there is nothing of ours to go on with.
@@ -187,7 +227,7 @@ impl Writer {
     fn push(&mut self, stream: Stream, incarnation: u64, text: &[u8]) -> io::Result<()> {
         if text.len() >= DIRECT_BYTES {
             self.write_waiting()?;
-            let skipped = text.len().saturating_sub(TEXT_MAX_BYTES);
+            let skipped = text.len().saturating_sub(self.flow.keeps(text.len()));
             let head = self.head(stream, incarnation, skipped as u64);
             let text = &text[skipped..];
             let encoded = head.encode(self.key, text);

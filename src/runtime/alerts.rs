@@ -388,6 +388,47 @@ fn run_at_once(command: &OsString, settings: &Settings, line: &str) -> io::Resul
 mod tests {
     use super::*;
 
+    fn alert(n: i64) -> Alert {
+        Alert::new(AlertKind::DeadLetter, clock::Wall::from_millis(n), 1, "x")
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_the_others_counted() {
+        let (report, reports) = mpsc::unbounded_channel();
+        let mut alerts = Alerts {
+            command: Some(spawn::Command {
+                argv: vec!["/no/such/command".into()],
+                env: Vec::new(),
+                stdin: Stdin::Wire,
+                cwd: None,
+            }),
+            agent: "a".to_owned(),
+            roster: Roster::default(),
+            spawner: None,
+            reports,
+            report,
+            waiting: VecDeque::new(),
+            dropped: 0,
+            stage: Stage::Starting { alert: alert(0), ended: Vec::new() },
+            stderr: Sink::stderr().unwrap(),
+        };
+        let many = i64::try_from(WAITING_MAX).unwrap() + 4;
+        (1..=many).for_each(|n| alerts.raise(alert(n)));
+        assert_eq!((alerts.waiting.len(), alerts.dropped), (WAITING_MAX, 4));
+        assert_eq!(alerts.waiting.back(), Some(&alert(many)));
+        // The next one tells how many there were.
+        let failure = SpawnFailure::System("no process".to_owned());
+        let said = alerts.spawned(Err(failure)).unwrap();
+        assert!(said.contains("no process") && said.contains("dead_letter"), "{said}");
+        let Stage::Starting { alert: next, .. } = &alerts.stage else { panic!("none is told") };
+        assert_eq!((next.at, &next.details[..]), (alert(5).at, &[("dropped", 4.into())][..]));
+        assert_eq!(alerts.dropped, 0);
+        // Without a command there is nobody to tell.
+        alerts.command = None;
+        alerts.raise(alert(99));
+        assert_eq!(alerts.waiting.len(), WAITING_MAX - 1);
+    }
+
     #[test]
     fn an_end_is_complained_of_unless_it_is_a_good_one() {
         assert_eq!(complaint(AlertKind::GaveUp, Exit::Code(0)), None);

@@ -125,6 +125,30 @@ fn a_command_that_hangs_holds_up_nothing() {
 }
 
 #[test]
+fn one_that_takes_too_long_is_killed_and_the_next_one_told() {
+    let world = World::new();
+    let (command, file) = diary(&world);
+    // The first one hangs, with a child and its output held open.
+    let command = format!(
+        "if mkdir '{}' 2>/dev/null; then sleep 1000 & echo $$ > '{}'; wait; fi; {command}",
+        world.path("hung").display(),
+        world.path("pid").display(),
+    );
+    let options = ["--on-alert", &command[..], "--backoff-initial", "1ms", "--backoff-max", "5ms"];
+    let run = world.run_shell(&options, "[ $ADRT_INCARNATION -gt 7 ] && exec sleep 1000; exit 4");
+    let pid: i32 = wait_for("the command", || {
+        std::fs::read_to_string(world.path("pid")).ok()?.trim().parse().ok()
+    });
+    // The loop went on meanwhile; what came of it is told after the kill.
+    world.wait_for_phase("running");
+    run.stderr.wait_for("--on-alert took longer than 30 s over crash_loop, and was killed");
+    assert_eq!(told(&file, 1)[0]["alert"], "unstable");
+    wait_dead(pid);
+    assert_eq!(run.stop().code, Some(0));
+    world.wait_empty();
+}
+
+#[test]
 fn its_end_is_nothing_to_the_agents_daemons() {
     let world = World::new();
     let (command, file) = diary(&world);

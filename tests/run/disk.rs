@@ -13,7 +13,9 @@ fn a_disk_that_is_filled_up_and_freed() {
         return;
     }
     let puppets = world.puppets();
-    let run = world.run(&["--no-python-client", "--backoff-initial", "1ms"], puppets.argv());
+    let tell = format!("cat >> '{}'", world.path("diary").display());
+    let options = ["--no-python-client", "--backoff-initial", "1ms", "--on-alert", &tell];
+    let run = world.run(&options, puppets.argv());
     let scene = Scene { run, puppets, world };
     let mut puppet = scene.puppets.next();
     puppet.initialize();
@@ -69,6 +71,18 @@ fn a_disk_that_is_filled_up_and_freed() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(world.state().1, acked);
     assert_eq!(world.ends().len(), 3, "each end is in the ledger: {:?}", world.ends());
+    // A person was told each time it began, and each time it was over.
+    let diary = std::fs::read_to_string(world.path("diary")).unwrap();
+    let told: Vec<Value> = diary.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(told.len() >= 6, "three times at least: {told:?}");
+    for pair in told.chunks(2) {
+        let [begun, over] = pair else { panic!("it is not over: {told:?}") };
+        assert_eq!(
+            (&begun["alert"], &over["over"]),
+            (&json!("store_failing"), &json!("store_failing"))
+        );
+        assert_eq!((&begun["reason"], &over["alert"]), (&json!("full"), &json!("recovered")));
+    }
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use nix::libc;
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::Group;
 
 use super::Finding;
+use super::place::any_integer;
 use crate::cli::env::Env;
 use crate::cli::text::bytes;
 use crate::clock::{self, Wall};
@@ -199,8 +200,12 @@ fn swap(root: &Path) -> Option<Finding> {
     Some(Finding::warning("swap", format!("swap is on a storage card ({on_card})"), why, cure))
 }
 
+/// None is the largest there is.
+const NO_LIMIT: u64 = u64::MAX;
+
 fn limit_of(which: Resource) -> Option<u64> {
-    getrlimit(which).ok().map(|(soft, _)| soft)
+    let (soft, _) = getrlimit(which).ok()?;
+    Some(if soft == RLIM_INFINITY { NO_LIMIT } else { any_integer(soft) })
 }
 
 fn limit(what: &str, soft: Option<u64>, least: u64, cure: &str) -> Option<Finding> {
@@ -208,7 +213,7 @@ fn limit(what: &str, soft: Option<u64>, least: u64, cure: &str) -> Option<Findin
     if soft >= least {
         return Some(Finding::ok(
             "limits",
-            if soft == libc::RLIM_INFINITY {
+            if soft == NO_LIMIT {
                 format!("no limit of {what}")
             } else {
                 format!("{soft} {what} are allowed")
@@ -305,7 +310,7 @@ mod tests {
         assert_eq!(level(None), None);
         assert_eq!(level(Some(64)), Some(Level::Warning));
         assert_eq!(level(Some(1024)), Some(Level::Ok));
-        let none = limit("open files", Some(libc::RLIM_INFINITY), 1, "x").unwrap();
+        let none = limit("open files", Some(NO_LIMIT), 1, "x").unwrap();
         assert_eq!(none.what, "no limit of open files");
     }
 

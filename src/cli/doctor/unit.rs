@@ -41,70 +41,97 @@ fn service_of(cgroup: &str) -> Option<&str> {
     is_ours.then_some(unit)
 }
 
-/// From what `systemctl show` prints.
+/// Something that a unit may have and should not.
+struct Fault {
+    property: &'static str,
+    /// Values that are as they should be; or, turned round, those that are not.
+    values: Values,
+    what: &'static str,
+    why: &'static str,
+    /// A line for `systemctl edit`.
+    line: &'static str,
+}
+
+enum Values {
+    Only(&'static [&'static str]),
+    AllBut(&'static [&'static str]),
+}
+
+const FAULTS: &[Fault] = &[
+    Fault {
+        property: "Type",
+        values: Values::Only(&["notify", "notify-reload"]),
+        what: "another Type than notify",
+        why: "systemd takes it for started before the agent is ready, and its watchdog does nothing",
+        line: "[Service] Type=notify",
+    },
+    Fault {
+        property: "StartLimitIntervalUSec",
+        values: Values::Only(&["0"]),
+        what: "a limit of starts",
+        why: "some quick ends of adrt leave it failed for ever on a device nobody can reach; adrt \
+              has delays of its own, and --max-restarts to give up",
+        line: "[Unit] StartLimitIntervalSec=0",
+    },
+    Fault {
+        property: "KillMode",
+        values: Values::AllBut(&["none", "process"]),
+        what: "a KillMode that leaves processes behind",
+        why: "what outlives adrt would write beside its successor",
+        line: "[Service] KillMode=mixed",
+    },
+    Fault {
+        property: "KillMode",
+        values: Values::AllBut(&["control-group"]),
+        what: "KillMode=control-group",
+        why: "at a stop the agent gets SIGTERM before adrt has told it that it is to leave",
+        line: "[Service] KillMode=mixed",
+    },
+    Fault {
+        property: "Restart",
+        values: Values::AllBut(&["no"]),
+        what: "Restart=no",
+        why: "when adrt itself is killed, nobody starts it again",
+        line: "[Service] Restart=on-failure",
+    },
+    Fault {
+        property: "OOMPolicy",
+        values: Values::Only(&["continue"]),
+        what: "another OOMPolicy than continue",
+        why: "systemd ends the whole service when the agent alone runs out of memory",
+        line: "[Service] OOMPolicy=continue",
+    },
+    Fault {
+        property: "WatchdogUSec",
+        values: Values::AllBut(&["0", "infinity"]),
+        what: "no watchdog",
+        why: "an adrt that hangs is noticed by nobody",
+        line: "[Service] WatchdogSec=30",
+    },
+];
+
+/// From what `systemctl show` prints. What an old systemd does not know it
+/// does not tell, and that is no fault.
 fn judge(unit: &str, said: &str) -> Vec<Finding> {
     let set: BTreeMap<&str, &str> = said.lines().filter_map(|line| line.split_once('=')).collect();
-    let is = |name: &str, value: &str| set.get(name).is_none_or(|found| *found == value);
-    let mut found = Vec::new();
-    let mut warn = |what: &str, why: &str, line: &str| {
-        let what = format!("{unit} has {what}");
-        let cure = format!("systemctl edit {unit}: {line}; adrt systemd unit prints a whole one");
-        found.push(Finding::warning(CHECK, what, why, cure));
+    let is_at_fault = |fault: &&Fault| {
+        set.get(fault.property).is_some_and(|value| match fault.values {
+            Values::Only(good) => !good.contains(value),
+            Values::AllBut(bad) => bad.contains(value),
+        })
     };
-    if !is("Type", "notify") && !is("Type", "notify-reload") {
-        warn(
-            "another Type than notify",
-            "systemd takes it for started before the agent is ready, and its watchdog does nothing",
-            "[Service] Type=notify",
-        );
+    let told = |fault: &Fault| {
+        let what = format!("{unit} has {}", fault.what);
+        let cure = format!("systemctl edit {unit}: {}", fault.line);
+        Finding::warning(CHECK, what, fault.why, cure)
+    };
+    let found: Vec<Finding> = FAULTS.iter().filter(is_at_fault).map(told).collect();
+    if !found.is_empty() {
+        return found;
     }
-    if !is("StartLimitIntervalUSec", "0") {
-        warn(
-            "a limit of starts",
-            "some quick ends of adrt leave it failed for ever on a device nobody can reach; adrt \
-             has its own delays, and --max-restarts to give up",
-            "[Unit] StartLimitIntervalSec=0",
-        );
-    }
-    if set.get("KillMode").is_some_and(|mode| matches!(*mode, "none" | "process")) {
-        warn(
-            "a KillMode that leaves processes behind",
-            "what outlives adrt would write beside its successor",
-            "[Service] KillMode=mixed",
-        );
-    } else if is("KillMode", "control-group") && set.contains_key("KillMode") {
-        warn(
-            "KillMode=control-group",
-            "at a stop the agent gets SIGTERM beside adrt's own request, before it is told why",
-            "[Service] KillMode=mixed",
-        );
-    }
-    if is("Restart", "no") && set.contains_key("Restart") {
-        warn(
-            "Restart=no",
-            "when adrt itself is killed, nobody starts it again",
-            "[Service] Restart=on-failure",
-        );
-    }
-    if !is("OOMPolicy", "continue") {
-        warn(
-            "another OOMPolicy than continue",
-            "systemd ends the whole service when the agent alone runs out of memory",
-            "[Service] OOMPolicy=continue",
-        );
-    }
-    if is("WatchdogUSec", "0") && set.contains_key("WatchdogUSec") {
-        warn("no watchdog", "an adrt that hangs is noticed by nobody", "[Service] WatchdogSec=30");
-    }
-    if found.is_empty() {
-        let limits = if is("Delegate", "yes") {
-            ""
-        } else {
-            "; without Delegate=yes it has no --memory-max"
-        };
-        found.push(Finding::ok(CHECK, format!("{unit} is set as it should be{limits}")));
-    }
-    found
+    let limited = set.get("Delegate").is_none_or(|value| *value == "yes");
+    let limits = if limited { "" } else { "; without Delegate=yes it has no --memory-max" };
+    vec![Finding::ok(CHECK, format!("{unit} is set as it should be{limits}"))]
 }
 
 #[cfg(test)]

@@ -279,7 +279,8 @@ pub struct WatchingOptions {
     /// crash_loop, unstable and store_failing, told once and, as recovered,
     /// once they are over; dead_letter and review_pending, at most once a
     /// minute, with how many are new; damaged; gave_up, when the run ends other
-    /// than by a stop or with success. What it prints goes to adrt's stderr. It
+    /// than by a stop or with success. At the end of a run the last ones have 5 s
+    /// more, 1 s after a stop. What it prints goes to adrt's stderr. It
     /// has adrt's environment and ADRT_AGENT, and not the agent's token.
     #[arg(long, value_name = "CMD", env = "ADRT_ON_ALERT", value_parser = command_line())]
     pub on_alert: Option<OsString>,

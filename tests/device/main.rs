@@ -20,4 +20,5 @@ mod disk;
 mod keeping;
 mod night;
 mod releases;
+mod secrets;
 mod shop;

@@ -23,6 +23,8 @@ fn a_crash_at_night_and_the_look_at_it_next_morning() {
     assert!(last.contains("exited with code 3"), "{last}");
     assert!(last.contains("event 2"), "what it was at: {last}");
     assert!(last.contains("no way to deliver this"), "its last output: {last}");
+    let logs = shop.ok(&["logs", "courier", "-n", "1000"]);
+    assert_eq!(logs.matches("no way to deliver this").count(), 3, "{logs}");
     // The order is put aside, and names why.
     let dead = shop.ok(&["events", "list", "courier", "--dead"]);
     assert!(dead.contains("order") && dead.contains("code 3"), "{dead}");

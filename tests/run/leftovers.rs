@@ -231,6 +231,29 @@ fn a_second_run_is_refused_and_harms_nobody() {
     assert!(there + chain_links >= FAMILY, "{there} of {}", family.len());
 }
 
+#[test]
+fn a_run_that_keeps_nothing_harms_nobody_of_that_name() {
+    let world = World::new();
+    let mut first = run(&world, None, &[], "exec sleep 1000");
+    let family = wait_family(&world, &first, 1);
+    for command in ["true", "echo second"] {
+        let done = world.run_shell(&["--ephemeral"], command).done();
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+    let mut attach = world.adrt(["attach", "-n", "a", "--ephemeral"]);
+    attach.stdin(std::process::Stdio::null());
+    let done = crate::support::Done::of(attach);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let chain_links = 2;
+    let there = family.iter().filter(|process| is_there(**process)).count();
+    assert!(there + chain_links >= FAMILY, "{there} of {}", family.len());
+    // And what is left of it after a kill -9 is still found.
+    first.kill();
+    assert_eq!(world.run_shell(&[], "true").done().code, Some(0));
+    wait_gone(&family);
+    world.wait_empty();
+}
+
 /// Somebody else has the number of what was killed: he is not touched. Numbers
 /// are given out by hand, in a namespace of their own.
 #[test]

@@ -254,6 +254,34 @@ fn a_run_that_keeps_nothing_harms_nobody_of_that_name() {
     world.wait_empty();
 }
 
+#[test]
+fn what_was_there_before_adrt_is_not_the_agents() {
+    let world = World::new();
+    let adrt = env!("CARGO_BIN_EXE_adrt");
+    // As in a container: its entry point starts something, and executes adrt.
+    let script = format!(
+        "sleep 1000 >/dev/null 2>&1 & echo $! > side; sh -c 'exit 3' & \
+         exec {adrt} run -n a --no-python-client --backoff-initial 1ms --backoff-max 1ms -- sh -c \
+         'setsid --fork sleep 1000; echo x >> lives; [ $(wc -l < lives) -lt 3 ] && exit 7; echo up; \
+          exec sleep 1000'"
+    );
+    let mut command = world.program("sh");
+    command.args(["-c", &script]);
+    let run = Run::start(command);
+    run.stdout.wait_for("up\n");
+    let side: i32 = std::fs::read_to_string(world.path("side")).unwrap().trim().parse().unwrap();
+    assert!(is_alive(side), "three lives of the agent were none of its business");
+    // adrt, its agent with a daemon of this life, and that one.
+    wait_for("the daemons of two lives to be gone", || {
+        (world.processes().len() == 4).then_some(())
+    });
+    assert_eq!(run.stop().code, Some(0));
+    assert!(is_alive(side));
+    assert_eq!(world.processes(), [side], "and nobody else");
+    kill(side, 9);
+    world.wait_empty();
+}
+
 /// Somebody else has the number of what was killed: he is not touched. Numbers
 /// are given out by hand, in a namespace of their own.
 #[test]

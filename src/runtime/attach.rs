@@ -10,8 +10,8 @@ use nix::unistd::{getpid, getppid};
 use super::driver::Agent;
 use super::relay;
 use super::run::{
-    Beside, Ends, FLUSH_PATIENCE, RunError, drive, hold, kill_left_over, open, parts, place, read_rules, sensors,
-    system,
+    Beside, Ends, FLUSH_PATIENCE, RunError, drive, hold, kill_left_over, open, parts, place,
+    read_rules, sensors, system,
 };
 use crate::output::Sink;
 use crate::process::cgroup::Watch;

@@ -212,10 +212,8 @@ impl Driver {
             let _loop_is_gone = report.send(r);
         })?;
         let (reread_sender, reread) = mpsc::unbounded_channel();
-        let watchdog = parts
-            .notifier
-            .watchdog_interval()
-            .map(|every| tokio::time::interval(every / WATCHDOG_SHARE));
+        let watchdog =
+            parts.notifier.watchdog_interval().map(|every| interval(every / WATCHDOG_SHARE));
         let stderr = parts.stderr.clone();
         let metrics = parts.metrics.map(|(path, home)| MetricsFile::start(path, home, stderr));
         Ok(Self {
@@ -227,7 +225,7 @@ impl Driver {
             signals: parts.signals,
             reaper: parts.reaper,
             agent: parts.agent,
-            memory_look: parts.memory.is_useful().then(memory_interval),
+            memory_look: parts.memory.is_useful().then(|| interval(MEMORY_EVERY)),
             memory: parts.memory,
             spawned,
             spawn_sender,
@@ -413,9 +411,9 @@ impl Driver {
     }
 }
 
-/// A machine that was suspended is looked at once, not once for each span.
-fn memory_interval() -> Interval {
-    let mut interval = tokio::time::interval(MEMORY_EVERY);
+/// After the machine was suspended it ticks once, not once for each span.
+fn interval(every: Duration) -> Interval {
+    let mut interval = tokio::time::interval(every);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

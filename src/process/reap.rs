@@ -7,6 +7,10 @@
 //! helper is nothing to the agent: only its own group is killed then, and no
 //! orphan is swept.
 //!
+//! A fourth kind was there before: a script that executes adrt (a container's
+//! entry point) may have started something else first. Those are reaped as any
+//! child, and never killed.
+//!
 //! Whoever makes a child by any other way than [`super::spawn`] must know that
 //! it is taken for an orphan here, reaped, and killed at the next sweep.
 //!
@@ -147,6 +151,9 @@ pub struct Reaper {
     sweep_due: bool,
     /// Helpers that have ended and of which nobody was told.
     helpers: Vec<Ended>,
+    /// Children that adrt had before it became one: of the script that has
+    /// executed it.
+    strangers: Vec<i32>,
 }
 
 impl Reaper {
@@ -155,10 +162,11 @@ impl Reaper {
         Self::default()
     }
 
-    /// A reaper for one agent, whose processes are told from others by this.
+    /// A reaper for one agent, whose processes are told from others by this. Who
+    /// is a child of this process by now is none of them.
     pub fn for_kin(kin: Arc<Kin>) -> Self {
         let roster = Roster { kin: Some(kin), ..Roster::default() };
-        Self { roster, ..Self::default() }
+        Self { roster, strangers: sweep::children(), ..Self::default() }
     }
 
     /// The roster to give to the spawner.
@@ -184,7 +192,11 @@ impl Reaper {
                     self.end_leader(pid);
                     self.helpers.push(Ended { pid, exit });
                 }
-                Who::Orphan => collect(pid),
+                Who::Orphan => {
+                    // Its number may come to one that is to be killed.
+                    self.strangers.retain(|stranger| *stranger != pid);
+                    collect(pid);
+                }
                 Who::NotYetKnown => break,
             }
         }
@@ -253,7 +265,8 @@ impl Reaper {
     }
 
     /// Kills all that adrt has adopted, with its descendants; spares the
-    /// leaders and helpers that live and theirs. Returns how many were killed.
+    /// leaders and helpers that live and theirs, and children that adrt had from
+    /// the first. Returns how many were killed.
     ///
     /// When no leader lives, what is in the agent's group is killed first; what
     /// was, and is not adrt's child, is not counted.
@@ -275,7 +288,7 @@ impl Reaper {
             // What can't be killed there is, if it can be, by the sweep.
             let _refused = group.kill();
         }
-        let spared = [&spawned.leaders[..], &spawned.helpers[..]].concat();
+        let spared = [&spawned.leaders[..], &spawned.helpers, &self.strangers].concat();
         let killed = sweep::kill_adopted(&spared);
         drop(spawned);
         killed

@@ -42,18 +42,28 @@ const GONE_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks. They are not our children: nobody reports their end.
 const GONE_PAUSE: Duration = Duration::from_millis(2);
 
-/// Kills all children of adrt's that are not in `leaders`, and their
+/// The children that adrt has now.
+pub(super) fn children() -> Vec<i32> {
+    if !reap::has_children() {
+        return Vec::new();
+    }
+    let adrt = nix::unistd::getpid().as_raw();
+    let processes = table::all().unwrap_or_default().into_iter();
+    processes.filter(|process| process.parent == adrt).map(|process| process.pid).collect()
+}
+
+/// Kills all children of adrt's that are not in `spared`, and their
 /// descendants. Returns how many.
-pub(super) fn kill_adopted(leaders: &[i32]) -> usize {
+pub(super) fn kill_adopted(spared: &[i32]) -> usize {
     let adrt = nix::unistd::getpid().as_raw();
     // By far the most agents leave nothing: then one system call says so, and
     // no table is read.
-    if leaders.is_empty() && !reap::has_children() {
+    if spared.is_empty() && !reap::has_children() {
         return 0;
     }
     kill_rounds(|victims| {
         let processes = table::all().unwrap_or_default();
-        let below = descendants(&processes, adrt, leaders);
+        let below = descendants(&processes, adrt, spared);
         kill_groups(&processes, &below, adrt);
         below.iter().for_each(|victim| victims.take(victim));
     })

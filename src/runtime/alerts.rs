@@ -32,6 +32,7 @@ use crate::output::{SharedRing, Sink, TextPipe};
 use crate::process::pipes;
 use crate::process::reap::{Ended, Reaper, Roster};
 use crate::process::spawn::{self, Child, Spawner, Stdin};
+use crate::quiet;
 use crate::settings::Settings;
 use crate::store::failure::OpenError;
 use crate::store::home::Home;
@@ -175,7 +176,7 @@ impl Alerts {
     /// Does what an event asks for; gives what an operator is to know of it.
     pub fn happened(&mut self, event: Event, reaper: &Reaper) -> Option<String> {
         match event {
-            Event::Spawned(report) => self.spawned(report),
+            Event::Spawned(report) => self.spawned(report, reaper),
             Event::Output { pipe, open } => {
                 if let Stage::Running(running) = &mut self.stage
                     && !open
@@ -255,13 +256,13 @@ impl Alerts {
         }
     }
 
-    fn spawned(&mut self, report: Report) -> Option<String> {
+    fn spawned(&mut self, report: Report, reaper: &Reaper) -> Option<String> {
         let Stage::Starting { alert, ended } = std::mem::replace(&mut self.stage, Stage::Idle)
         else {
             return None;
         };
         let kind = alert.kind;
-        match report.map_err(why).and_then(|child| self.tell(&alert, child).map_err(in_words)) {
+        match report.map_err(why).and_then(|child| self.tell(&alert, child, reaper)) {
             Ok(running) => {
                 let early = ended.into_iter().find(|ended| ended.pid == running.pid);
                 self.stage = Stage::Running(running);
@@ -274,8 +275,17 @@ impl Alerts {
         }
     }
 
-    /// Writes the alert to its stdin, and takes over its pipes.
-    fn tell(&self, alert: &Alert, child: Child) -> io::Result<Running> {
+    /// Writes the alert to its stdin, and takes over its pipes. One whose pipes
+    /// can't be is killed: nobody would see to its end.
+    fn tell(&self, alert: &Alert, child: Child, reaper: &Reaper) -> Result<Running, String> {
+        let pid = child.process.pid;
+        self.take_over(alert, child).map_err(|error| {
+            let _ended = reaper.kill_group(pid, GroupSignal::Kill);
+            error.to_string()
+        })
+    }
+
+    fn take_over(&self, alert: &Alert, child: Child) -> io::Result<Running> {
         if let Some(stdin) = child.stdin {
             // It fits, or the command has closed its stdin: it need not read.
             let _nobody_reads = nix::unistd::write(&stdin, line(alert, &self.agent).as_bytes());
@@ -306,10 +316,6 @@ fn why(failure: SpawnFailure) -> String {
         | SpawnFailure::NotExecutable(why)
         | SpawnFailure::System(why) => why,
     }
-}
-
-fn in_words(error: io::Error) -> String {
-    error.to_string()
 }
 
 fn complaint(kind: AlertKind, exit: Exit) -> Option<String> {
@@ -371,16 +377,19 @@ fn run_at_once(command: &OsString, settings: &Settings, line: &str) -> io::Resul
     }
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
     let (ended, end) = ends::channel();
-    std::thread::Builder::new().name("adrt-wait".to_owned()).spawn(move || {
+    let waits = quiet::spawn("adrt-wait", None, move || {
         // Left in place, so that its number stays its own until it is reaped.
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         while let Err(nix::errno::Errno::EINTR) = waitid(Id::Pid(pid), flags) {}
         let _nobody_waits_any_more = ended.send(());
-    })?;
-    let _too_long = end.recv_timeout(END_PATIENCE);
+    });
+    if waits.is_ok() {
+        let _too_long = end.recv_timeout(END_PATIENCE);
+    }
     // What it left behind, or all of it.
     let _nobody_left = killpg(pid, Signal::SIGKILL);
     let status = child.wait()?;
+    waits?;
     Ok(super::foreground::exit_of(status))
 }
 
@@ -392,10 +401,10 @@ mod tests {
         Alert::new(AlertKind::DeadLetter, clock::Wall::from_millis(n), 1, "x")
     }
 
-    #[test]
-    fn the_newest_are_kept_and_the_others_counted() {
+    /// While the first is being told.
+    fn alerts() -> Alerts {
         let (report, reports) = mpsc::unbounded_channel();
-        let mut alerts = Alerts {
+        Alerts {
             command: Some(spawn::Command {
                 argv: vec!["/no/such/command".into()],
                 env: Vec::new(),
@@ -411,14 +420,36 @@ mod tests {
             dropped: 0,
             stage: Stage::Starting { alert: alert(0), ended: Vec::new() },
             stderr: Sink::stderr().unwrap(),
-        };
+        }
+    }
+
+    #[test]
+    fn one_that_cant_be_seen_to_is_killed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _on_the_loop = runtime.enter();
+        let (reaper, mut alerts) = (Reaper::new(), alerts());
+        let mut spawner = spawn::LocalSpawner::new(reaper.roster()).unwrap();
+        let argv = ["/bin/sleep", "1000"].map(OsString::from).into();
+        let command = spawn::Command { argv, env: Vec::new(), stdin: Stdin::Wire, cwd: None };
+        let mut child = spawner.spawn(command).unwrap();
+        let pid = Pid::from_raw(child.process.pid);
+        child.stderr = fs::File::open("/dev/null").unwrap().into();
+        let said = alerts.spawned(Ok(child), &reaper).unwrap();
+        assert!(said.contains("could not be told of dead_letter: "), "{said}");
+        let ended = nix::sys::wait::waitpid(pid, None).unwrap();
+        assert_eq!(ended, nix::sys::wait::WaitStatus::Signaled(pid, Signal::SIGKILL, false));
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_the_others_counted() {
+        let mut alerts = alerts();
         let many = i64::try_from(WAITING_MAX).unwrap() + 4;
         (1..=many).for_each(|n| alerts.raise(alert(n)));
         assert_eq!((alerts.waiting.len(), alerts.dropped), (WAITING_MAX, 4));
         assert_eq!(alerts.waiting.back(), Some(&alert(many)));
         // The next one tells how many there were.
         let failure = SpawnFailure::System("no process".to_owned());
-        let said = alerts.spawned(Err(failure)).unwrap();
+        let said = alerts.spawned(Err(failure), &Reaper::new()).unwrap();
         assert!(said.contains("no process") && said.contains("dead_letter"), "{said}");
         let Stage::Starting { alert: next, .. } = &alerts.stage else { panic!("none is told") };
         assert_eq!((next.at, &next.details[..]), (alert(5).at, &[("dropped", 4.into())][..]));

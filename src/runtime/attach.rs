@@ -10,8 +10,8 @@ use nix::unistd::{getpid, getppid};
 use super::driver::Agent;
 use super::relay;
 use super::run::{
-    Beside, Ends, FLUSH_PATIENCE, RunError, drive, hold, open, parts, place, read_rules, sensors,
-    system,
+    Beside, Ends, FLUSH_PATIENCE, RunError, drive, hold, kill_left_over, open, parts, place,
+    read_rules, sensors, system,
 };
 use crate::output::Sink;
 use crate::process::cgroup::Watch;
@@ -35,7 +35,10 @@ pub fn attach(settings: &Settings) -> Result<Verdict, RunError> {
     let held = hold(settings, &home, HolderKind::Attach)?;
     let sensors = sensors(settings);
     let (store, boot) = open(settings, &home)?;
-    kill_left_over(&home, &boot)?;
+    if held.is_some() {
+        refuse_left_over(&home, &boot)?;
+        kill_left_over(&home, &boot);
+    }
     let signals = Signals::install().map_err(system("signal handlers"))?;
     let (lock, control) = held.unzip();
     let stderr = Sink::stderr().map_err(system("output thread"))?;
@@ -67,20 +70,15 @@ pub fn attach(settings: &Settings) -> Result<Verdict, RunError> {
     Ok(verdict)
 }
 
-/// Kills what a killed `adrt run` may have left of this agent. But not if that
-/// is who attaches here: an old incarnation does not become the new one.
-fn kill_left_over(home: &Home, boot: &Boot) -> Result<(), RunError> {
+/// An old incarnation, whose `adrt run` was killed, does not become the new one.
+fn refuse_left_over(home: &Home, boot: &Boot) -> Result<(), RunError> {
     let note = home.kin_path();
     let is_left = |pid: i32| {
         boot.orphan.as_ref().is_some_and(|orphan| sweep::is_orphan(orphan, pid))
             || kin::is_noted(&note, pid)
     };
-    if [getpid().as_raw(), getppid().as_raw()].into_iter().any(is_left) {
-        return Err(RunError::LeftOver);
+    match [getpid().as_raw(), getppid().as_raw()].into_iter().any(is_left) {
+        true => Err(RunError::LeftOver),
+        false => Ok(()),
     }
-    if let Some(orphan) = &boot.orphan {
-        sweep::kill_orphan_group(orphan);
-    }
-    kin::kill_noted(&note);
-    Ok(())
 }

@@ -92,8 +92,7 @@ impl Child {
         incarnation: Incarnation,
         spawned: Spawned,
         max_frame: usize,
-        stdout: &Sink,
-        stderr: &Sink,
+        (stdout, stderr): (&Sink, &Sink),
         log: &Log,
     ) -> io::Result<Self> {
         let ring = SharedRing::new().logged(log, Stream::Stdout, incarnation);

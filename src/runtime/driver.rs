@@ -2,7 +2,7 @@
 //! the machine says then is carried out in `effects`; what happens to
 //! processes and their pipes is in `life` and `wire`.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use crate::output::{Log, Sink};
 use crate::process::cgroup::Watch;
 use crate::process::reap::{Ended, Reaper};
 use crate::process::spawn::{Child as Spawned, Spawner};
+use crate::process::terminal;
 use crate::sensors::Sensors;
 use crate::settings::RulesFile;
 use crate::signals::Signals;
@@ -164,7 +165,8 @@ pub struct Driver {
     pub(super) max_frame: usize,
     pub(super) told_from: Level,
     pub(super) child: Option<Child>,
-    /// Ends of processes whose spawn has not been reported yet.
+    /// Ends of processes whose spawn has not been reported yet, since the last
+    /// one began.
     pub(super) early_ends: Vec<Ended>,
     pub(super) verdict: Option<Verdict>,
     pub(super) watchdog: Option<Interval>,
@@ -210,10 +212,8 @@ impl Driver {
             let _loop_is_gone = report.send(r);
         })?;
         let (reread_sender, reread) = mpsc::unbounded_channel();
-        let watchdog = parts
-            .notifier
-            .watchdog_interval()
-            .map(|every| tokio::time::interval(every / WATCHDOG_SHARE));
+        let watchdog =
+            parts.notifier.watchdog_interval().map(|every| interval(every / WATCHDOG_SHARE));
         let stderr = parts.stderr.clone();
         let metrics = parts.metrics.map(|(path, home)| MetricsFile::start(path, home, stderr));
         Ok(Self {
@@ -225,7 +225,7 @@ impl Driver {
             signals: parts.signals,
             reaper: parts.reaper,
             agent: parts.agent,
-            memory_look: parts.memory.is_useful().then(memory_interval),
+            memory_look: parts.memory.is_useful().then(|| interval(MEMORY_EVERY)),
             memory: parts.memory,
             spawned,
             spawn_sender,
@@ -249,7 +249,7 @@ impl Driver {
             early_ends: Vec::new(),
             verdict: None,
             watchdog,
-            had_terminal: io::stdin().is_terminal() || io::stderr().is_terminal(),
+            had_terminal: terminal::has_terminal(),
             effects: Vec::new(),
         })
     }
@@ -298,6 +298,8 @@ impl Driver {
             metrics.close(self.machine.status());
         }
         self.last_alerts(verdict.outcome).await;
+        // An agent's end that came while a command was being started.
+        self.reaper.reap();
         self.flush_log();
         self.manager.flush(NOTIFY_PATIENCE);
     }
@@ -409,9 +411,9 @@ impl Driver {
     }
 }
 
-/// A machine that was suspended is looked at once, not once for each span.
-fn memory_interval() -> Interval {
-    let mut interval = tokio::time::interval(MEMORY_EVERY);
+/// After the machine was suspended it ticks once, not once for each span.
+fn interval(every: Duration) -> Interval {
+    let mut interval = tokio::time::interval(every);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

@@ -41,7 +41,6 @@ pub struct Template {
 impl Template {
     /// For the agent of these settings.
     pub fn new(settings: &Settings, socket: Option<&Path>, client: Option<Installed>) -> Self {
-        let inherited = std::env::vars_os().filter(|(name, _)| !is_withheld(name)).collect();
         let mut own = Env::default();
         own.set("ADRT_AGENT", settings.agent.clone());
         own.set("ADRT_PROTOCOL", "1");
@@ -55,7 +54,7 @@ impl Template {
         let stdin = if settings.stdin_inherit { Stdin::Inherit } else { Stdin::Wire };
         Self {
             argv: settings.argv.clone(),
-            inherited: Env(inherited),
+            inherited: Env::inherited(),
             files: settings.env_files.clone(),
             own,
             stdin,
@@ -96,6 +95,11 @@ impl Template {
 struct Env(Vec<(OsString, OsString)>);
 
 impl Env {
+    /// adrt's own, without its secrets.
+    fn inherited() -> Self {
+        Self(std::env::vars_os().filter(|(name, _)| !is_withheld(name)).collect())
+    }
+
     fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.iter().find(|(existing, _)| existing == name).map(|(_, value)| value.as_os_str())
     }
@@ -110,17 +114,13 @@ impl Env {
 /// For what adrt runs for itself: its own environment without its secrets,
 /// and which agent this is about.
 pub fn of_helpers(settings: &Settings) -> Vec<(OsString, OsString)> {
-    let mut env: Vec<_> = std::env::vars_os().filter(|(name, _)| !is_withheld(name)).collect();
-    let mut set = |name: &str, value: OsString| {
-        env.retain(|(existing, _)| existing != name);
-        env.push((name.into(), value));
-    };
-    set("ADRT_AGENT", settings.agent.clone().into());
-    set("ADRT_STATE_DIR", settings.state_dir.clone().into());
-    if let Some(path) = with_own_directory(std::env::var_os("PATH").as_deref()) {
-        set("PATH", path);
+    let mut env = Env::inherited();
+    env.set("ADRT_AGENT", settings.agent.clone());
+    env.set("ADRT_STATE_DIR", settings.state_dir.clone());
+    if let Some(path) = with_own_directory(env.get("PATH")) {
+        env.set("PATH", path);
     }
-    env
+    env.0
 }
 
 fn is_withheld(name: &OsStr) -> bool {

@@ -74,6 +74,8 @@ impl Driver {
             made.map_err(|fault| SpawnFailure::System(fault.to_string()))
         };
         self.memory.begin();
+        // Those were not waited for.
+        self.early_ends.clear();
         let report = self.spawn_sender.clone();
         spawner.spawn_made(make, move |outcome| {
             let _loop_is_gone = report.send((incarnation, token, outcome.map(Begun::Spawned)));
@@ -86,27 +88,7 @@ impl Driver {
         token: String,
         outcome: Result<Begun, SpawnFailure>,
     ) {
-        let made = outcome.and_then(|begun| {
-            let (process, child) = match begun {
-                Begun::Spawned(spawned) => (
-                    spawned.process.clone(),
-                    Child::new(
-                        incarnation,
-                        spawned,
-                        self.max_frame,
-                        &self.text,
-                        &self.stderr,
-                        &self.log,
-                    ),
-                ),
-                Begun::Attached(client) => (
-                    ProcessIdentity::attached(client.pid),
-                    Child::attached(incarnation, client, self.max_frame, &self.log),
-                ),
-            };
-            child.map(|child| (process, child)).map_err(|e| SpawnFailure::System(e.to_string()))
-        });
-        match made {
+        match outcome.and_then(|begun| self.take_over(incarnation, begun)) {
             Err(failure) => self.handle(Input::SpawnFailed { incarnation, failure }),
             Ok((process, child)) => {
                 let pid = child.pid;
@@ -121,6 +103,38 @@ impl Driver {
                 // It may have wanted the terminal before this was known of it.
                 self.look_for_halt();
             }
+        }
+    }
+
+    /// Takes over what has begun. A process that can't be is not left to itself:
+    /// the next one would not be alone.
+    fn take_over(
+        &self,
+        incarnation: Incarnation,
+        begun: Begun,
+    ) -> Result<(ProcessIdentity, Child), SpawnFailure> {
+        let (process, child) = match begun {
+            Begun::Spawned(spawned) => {
+                let (process, has_terminal) = (spawned.process.clone(), spawned.has_terminal);
+                let sinks = (&self.text, &self.stderr);
+                let child = Child::new(incarnation, spawned, self.max_frame, sinks, &self.log);
+                if child.is_err() {
+                    // Of its end nobody needs to know.
+                    let _ended = self.reaper.kill_group(process.pid, GroupSignal::Kill);
+                    if has_terminal {
+                        terminal::give_back_terminal();
+                    }
+                }
+                (process, child)
+            }
+            Begun::Attached(client) => (
+                ProcessIdentity::attached(client.pid),
+                Child::attached(incarnation, client, self.max_frame, &self.log),
+            ),
+        };
+        match child {
+            Ok(child) => Ok((process, child)),
+            Err(error) => Err(SpawnFailure::System(error.to_string())),
         }
     }
 

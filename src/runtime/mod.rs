@@ -55,4 +55,4 @@ pub use control::log_beside;
 pub use run::{RunError, run};
 
 pub use crate::feed::SourceError;
-pub use crate::process::cgroup::Refusal;
+pub use crate::process::cgroup::{InUse, Refusal};

@@ -151,18 +151,26 @@ pub fn run(settings: &Settings) -> Result<Verdict, RunError> {
     same_script(settings, &boot)?;
     let signals = Signals::install().map_err(system("signal handlers"))?;
     reap::become_subreaper().map_err(system("adopting orphans"))?;
-    if let Some(orphan) = &boot.orphan {
-        sweep::kill_orphan_group(orphan);
+    if held.is_some() {
+        kill_left_over(&home, &boot);
     }
-    kin::kill_noted(&home.kin_path());
     let (_lock, control) = held.unzip();
     let (text, stderr) = Sink::both_for(&settings.agent).map_err(system("output thread"))?;
     let kin = Arc::new(kin(settings, &home, &stderr)?);
     let ends = ends(settings, &home, control.as_ref(), &kin, (text, stderr))?;
     let beside = Beside { sensors, rules };
     let verdict = drive(parts(settings, control, (store, boot), signals, ends, beside)?)?;
-    nothing_is_left(&kin, &home);
+    nothing_is_left(settings, &kin, &home);
     Ok(verdict)
+}
+
+/// Kills what an adrt that was killed may have left of this agent. The lock is
+/// held: without it, as of what is kept in memory, somebody may be running it.
+pub(super) fn kill_left_over(home: &Home, boot: &Boot) {
+    if let Some(orphan) = &boot.orphan {
+        sweep::kill_orphan_group(orphan);
+    }
+    kin::kill_noted(&home.kin_path());
 }
 
 /// What the agent's processes will be known by, noted for who comes after a
@@ -191,12 +199,15 @@ fn kin(settings: &Settings, home: &Home, stderr: &Sink) -> Result<Kin, RunError>
     Ok(kin)
 }
 
-/// The run is over, and so are all of the agent's processes.
-fn nothing_is_left(kin: &Kin, home: &Home) {
+/// The run is over, and so are all of the agent's processes. A note is another
+/// run's where this one is kept in memory.
+fn nothing_is_left(settings: &Settings, kin: &Kin, home: &Home) {
     if let Some(group) = kin.group() {
         group.remove();
     }
-    let _there_was_none = std::fs::remove_file(home.kin_path());
+    if !settings.ephemeral {
+        let _none_was_written = std::fs::remove_file(home.kin_path());
+    }
 }
 
 /// The rules, before anything is made: a slip in them is not to leave an agent
@@ -273,7 +284,9 @@ fn take(home: &Home, kind: HolderKind) -> Result<Lock, LockError> {
 pub(super) fn open(settings: &Settings, home: &Home) -> Result<(Store, Boot), RunError> {
     match Store::open(home, &options(settings)) {
         Ok(opened) => {
-            alerts::forget_damage(home);
+            if !settings.ephemeral {
+                alerts::forget_damage(home);
+            }
             Ok(opened)
         }
         Err(error) => {

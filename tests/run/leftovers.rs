@@ -231,6 +231,57 @@ fn a_second_run_is_refused_and_harms_nobody() {
     assert!(there + chain_links >= FAMILY, "{there} of {}", family.len());
 }
 
+#[test]
+fn a_run_that_keeps_nothing_harms_nobody_of_that_name() {
+    let world = World::new();
+    let mut first = run(&world, None, &[], "exec sleep 1000");
+    let family = wait_family(&world, &first, 1);
+    for command in ["true", "echo second"] {
+        let done = world.run_shell(&["--ephemeral"], command).done();
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+    let mut attach = world.adrt(["attach", "-n", "a", "--ephemeral"]);
+    attach.stdin(std::process::Stdio::null());
+    let done = crate::support::Done::of(attach);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let chain_links = 2;
+    let there = family.iter().filter(|process| is_there(**process)).count();
+    assert!(there + chain_links >= FAMILY, "{there} of {}", family.len());
+    // And what is left of it after a kill -9 is still found.
+    first.kill();
+    assert_eq!(world.run_shell(&[], "true").done().code, Some(0));
+    wait_gone(&family);
+    world.wait_empty();
+}
+
+#[test]
+fn what_was_there_before_adrt_is_not_the_agents() {
+    let world = World::new();
+    let adrt = env!("CARGO_BIN_EXE_adrt");
+    // As in a container: its entry point starts something, and executes adrt.
+    let script = format!(
+        "sleep 1000 >/dev/null 2>&1 & echo $! > side; sh -c 'exit 3' & \
+         exec {adrt} run -n a --no-python-client --backoff-initial 1ms --backoff-max 1ms -- sh -c \
+         'setsid --fork sleep 1000; echo x >> lives; [ $(wc -l < lives) -lt 3 ] && exit 7; echo up; \
+          exec sleep 1000'"
+    );
+    let mut command = world.program("sh");
+    command.args(["-c", &script]);
+    let run = Run::start(command);
+    run.stdout.wait_for("up\n");
+    let side: i32 = std::fs::read_to_string(world.path("side")).unwrap().trim().parse().unwrap();
+    assert!(is_alive(side), "three lives of the agent were none of its business");
+    // adrt, its agent with a daemon of this life, and that one.
+    wait_for("the daemons of two lives to be gone", || {
+        (world.processes().len() == 4).then_some(())
+    });
+    assert_eq!(run.stop().code, Some(0));
+    assert!(is_alive(side));
+    assert_eq!(world.processes(), [side], "and nobody else");
+    kill(side, 9);
+    world.wait_empty();
+}
+
 /// Somebody else has the number of what was killed: he is not touched. Numbers
 /// are given out by hand, in a namespace of their own.
 #[test]

@@ -30,7 +30,8 @@ use crate::supervisor::restart::Policy;
 /// SIGTERM and SIGINT (Ctrl-C) stop it in order, a second one at once. SIGQUIT
 /// (Ctrl-\) ends it at once with a trace: the agent gets SIGABRT, and SIGKILL
 /// within five seconds. SIGHUP has the rules read again, or stops the run if
-/// the terminal that it was started from went away. SIGUSR1 takes a checkpoint.
+/// the terminal that it was started from went away or the shell there sent it
+/// (to reload from that shell: adrt reload). SIGUSR1 takes a checkpoint.
 /// Ctrl-Z stops agent and adrt, and fg or bg lets both go on; no time of
 /// theirs has passed meanwhile. The log says who sent a signal.
 #[derive(Debug, Clone, clap::Args)]

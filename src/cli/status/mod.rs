@@ -413,7 +413,7 @@ fn of_running(home: &Home, holder: &Holder) -> Status {
     status.adrt_pid = (holder.pid > 0).then_some(holder.pid.into());
     // Of an attached one adrt knows only who started it.
     let own = status.pid.filter(|_| status.phase != ATTACHED);
-    status.usage = own.and_then(processes::usage);
+    status.usage = own.and_then(|pid| processes::usage(home.agent(), pid));
     let Some(kept) = kept else { return status };
     if status.updated.is_none() {
         status.updated = kept.summary.updated.map(Wall::rfc3339);

@@ -91,6 +91,16 @@ fn clipped_line(context: &Context, line: &Line) -> String {
     format!("{} {said}", logs::stamp(context, line.at))
 }
 
+fn takes(usage: &Usage) -> String {
+    let &Usage { processes, memory_bytes, cpu_ms, group_memory_bytes, group_memory_max_bytes } =
+        usage;
+    let memory = bytes(group_memory_bytes.unwrap_or(memory_bytes));
+    let limit = group_memory_max_bytes.map_or_else(String::new, |n| format!(" (of {})", bytes(n)));
+    let cpu = span(Duration::from_millis(cpu_ms));
+    let more = if processes > 1 { format!(", {processes} processes") } else { String::new() };
+    format!("{memory} of memory{limit}, {cpu} of CPU{more}")
+}
+
 fn process(context: &Context, status: &Status, page: &mut Page) {
     let adrt = status.adrt_pid.map(|pid| format!("adrt {pid}"));
     if let Some(pid) = status.pid {
@@ -103,10 +113,8 @@ fn process(context: &Context, status: &Status, page: &mut Page) {
         let none = if status.phase == super::UNREACHABLE { "" } else { "none, its " };
         page.field("pid", format!("{none}{adrt}"));
     }
-    if let Some(Usage { processes, memory_bytes, cpu_ms }) = status.usage {
-        let more = if processes > 1 { format!(", {processes} processes") } else { String::new() };
-        let cpu = span(Duration::from_millis(cpu_ms));
-        page.field("takes", format!("{} of memory, {cpu} of CPU{more}", bytes(memory_bytes)));
+    if let Some(usage) = &status.usage {
+        page.field("takes", takes(usage));
     }
     if let Some(incarnation) = status.incarnation {
         page.field("incarnation", incarnation_in_words(incarnation, status));

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::runtime::InUse;
+
 /// What they take together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
@@ -15,6 +17,12 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// Time on processors since each was started.
     pub cpu_ms: u64,
+    /// Memory of the agent's own control group, where there is one that memory
+    /// is counted for: what they share counts once, what the kernel holds for
+    /// them counts, too.
+    pub group_memory_bytes: Option<u64>,
+    /// What that may be, by `--memory-max`.
+    pub group_memory_max_bytes: Option<u64>,
 }
 
 /// A process, as its line in `/proc/PID/stat` has it.
@@ -25,12 +33,17 @@ struct Process {
     pages: u64,
 }
 
-/// Of the process and all that descend from it. None where it is gone, or in
-/// another namespace.
-pub fn usage(pid: i64) -> Option<Usage> {
+/// Of the agent's process and all that descend from it. None where it is gone,
+/// or in another namespace.
+pub fn usage(agent: &str, pid: i64) -> Option<Usage> {
     let table = table(Path::new("/proc"));
     let units = Units::of_system()?;
-    of_tree(&table, pid, units)
+    let group = i32::try_from(pid).ok().and_then(|pid| InUse::of_agent(agent, pid));
+    Some(Usage {
+        group_memory_bytes: group.map(|group| group.bytes),
+        group_memory_max_bytes: group.and_then(|group| group.limit),
+        ..of_tree(&table, pid, units)?
+    })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -119,14 +132,16 @@ mod tests {
         ]);
         let units = Units { page_bytes: 4096, ticks_a_second: 100 };
         let usage = of_tree(&table, 10, units).expect("it is there");
-        assert_eq!(usage, Usage { processes: 3, memory_bytes: 123 * 4096, cpu_ms: 3000 });
+        let expected =
+            Usage { processes: 3, memory_bytes: 123 * 4096, cpu_ms: 3000, ..Usage::default() };
+        assert_eq!(usage, expected);
         assert_eq!(of_tree(&table, 99, units), None);
         assert_eq!(parse("1 (cut"), None);
     }
 
     #[test]
     fn this_process_takes_something() {
-        let usage = usage(std::process::id().into()).expect("it is there");
+        let usage = usage("a", std::process::id().into()).expect("it is there");
         assert!(usage.processes >= 1 && usage.memory_bytes > 0, "{usage:?}");
     }
 }

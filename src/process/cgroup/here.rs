@@ -1,4 +1,4 @@
-//! Which groups this process is in, and where their files are.
+//! Which groups a process is in, most often this one, and where their files are.
 //!
 //! `/proc/self/cgroup` names a group of each tree, `/proc/self/mountinfo` says
 //! where the trees are mounted. Both speak of what this process may see: in a
@@ -25,7 +25,7 @@ const TYPE_TWO: &str = "cgroup2";
 /// The controller of memory, as version 1 names its tree.
 const MEMORY: &str = "memory";
 
-/// A group of this process.
+/// A group of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     /// Where its files are.
@@ -48,8 +48,13 @@ pub(super) struct Here {
 impl Here {
     /// Reads them; empty where there is no /proc.
     pub fn read() -> Self {
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
-        Self::parse(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"))
+        Self::of("self")
+    }
+
+    /// Those of another process, by its number.
+    pub fn of(process: &str) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Self::parse(&read(&format!("/proc/{process}/cgroup")), &read("/proc/self/mountinfo"))
     }
 
     fn parse(cgroup: &str, mountinfo: &str) -> Self {

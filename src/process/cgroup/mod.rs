@@ -25,6 +25,7 @@
 mod delegated;
 mod files;
 mod here;
+mod in_use;
 mod memory;
 
 use std::fmt;
@@ -39,6 +40,7 @@ use nix::libc;
 
 use self::delegated::Delegated;
 use self::here::Here;
+pub use self::in_use::InUse;
 pub use self::memory::Watch;
 use super::{sweep, table};
 use crate::clock;
@@ -58,7 +60,6 @@ const MEMORY: &str = "memory";
 const MEMORY_MAX: &str = "memory.max";
 const SWAP_MAX: &str = "memory.swap.max";
 const TOGETHER: &str = "memory.oom.group";
-const MEMORY_NOW: &str = "memory.current";
 
 /// How often the members of a frozen group are read anew. Frozen, it makes no
 /// new ones; only who was just entering it may be seen late.
@@ -282,11 +283,6 @@ impl Group {
         while !self.is_empty() && clock::mono() < deadline {
             std::thread::sleep(GONE_PAUSE);
         }
-    }
-
-    /// Bytes that its processes use, where memory is counted for it.
-    pub fn memory(&self) -> Option<u64> {
-        files::number(&self.dir, MEMORY_NOW)
     }
 
     /// A watch over those of it that are killed for memory.

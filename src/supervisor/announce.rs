@@ -20,6 +20,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Announced {
     /// More than numbers may have changed since.
     pub dirty: bool,
+    /// STOPPING=1 is out.
+    pub stopping: bool,
     line: String,
     numbers: (u64, usize),
     at: Option<Mono>,

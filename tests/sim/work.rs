@@ -7,7 +7,7 @@ use adrt::clock::{Age, Wall};
 use adrt::supervisor::io::{
     Arrival, EventRow, EventState, EventStatus, Fetch, Fetched, History, KeyHash, KvQuery, KvValue,
     Op, Place, PostRow, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound, StepKey,
-    StepRow, StepState, TimerRow, Unit, WorkAnswer, WorkOp, WorkRestored,
+    StepRow, StepState, TimerRow, Unit, Wear, WorkAnswer, WorkOp, WorkRestored,
 };
 use adrt::supervisor::work::POSTS_KEPT;
 use serde_json::Value;
@@ -433,6 +433,7 @@ impl Work {
         WorkRestored {
             age: self.age,
             age_at: self.age_at,
+            wear: Wear::default(),
             last_seq: self.last_seq,
             depth: (of_state(EventState::Pending).count() + of_state(EventState::Parked).count())
                 as u64,

@@ -8,9 +8,7 @@ use adrt::supervisor::io::{
     Answer, CheckpointRef, Exit, ExitClass, Op, Origin, RestartMemory, Scope, StepAttempt, StepKey,
 };
 
-use super::kit::{Place, Script, T0, begin_op, commit, end_op, key_op, options};
-
-const HOUR: i64 = 3_600_000;
+use super::kit::{HOUR, Place, Script, T0, begin_op, commit, end_op, key_op, options};
 
 #[test]
 fn an_empty_store_says_so() {

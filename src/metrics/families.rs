@@ -169,6 +169,12 @@ pub(super) const ALL: &[Family] = &[
         to.count(f.written_bytes);
     })
     .in_unit("bytes"),
+    gauge(
+        "adrt_store_written_day_bytes",
+        "Bytes written to the disk in the last 24 hours, by earlier runs, too.",
+        |f, _, to| to.count(f.written_day_bytes),
+    )
+    .in_unit("bytes"),
     gauge("adrt_store_failing", "Whether the disk refuses writes.", |f, _, to| {
         // A stopped agent has no disk that could refuse.
         let running = f.counters.is_some();

@@ -54,6 +54,8 @@ pub struct Figures {
     pub file_bytes: Option<u64>,
     /// Since the run began.
     pub written_bytes: Option<u64>,
+    /// In the last 24 hours, by earlier runs, too.
+    pub written_day_bytes: Option<u64>,
     /// Of the machine.
     pub environment: Option<Environment>,
     /// `ok`, or what is wrong.

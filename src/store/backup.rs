@@ -28,7 +28,7 @@ use super::lock::Lock;
 use super::migrate::Found;
 use super::open::{Options, connect};
 use super::read::{ReadError, Reader};
-use super::schema::{self, META_MOVED_TO, STEPS};
+use super::schema::{self, META_MOVED_TO, META_WEAR, SCHEMA_VERSION, STEPS};
 use super::{install, migrate, settings, verify};
 
 /// Bytes of the trailer.
@@ -272,7 +272,7 @@ fn copy(source: &File, bytes: u64, new: &Path) -> io::Result<()> {
 }
 
 /// Checks the database in a file. `settle` gives it the settings it is to
-/// have, WAL among them.
+/// have, WAL among them, and takes away what was true of another disk.
 fn version_in(database: &Path, settle: bool) -> Result<u64, BackupError> {
     let conn = connect(database, &Options::default())?;
     if settle {
@@ -282,6 +282,10 @@ fn version_in(database: &Path, settle: bool) -> Result<u64, BackupError> {
             other => Err(other),
         })?;
         settings::settle(&conn, &found, false)?;
+        if found.schema <= SCHEMA_VERSION {
+            let dropped = schema::drop_meta(&conn, META_WEAR);
+            dropped.map_err(|e| open_failure(Some(&conn), &e))?;
+        }
     }
     let verified = verify::verify(&conn).map_err(|damage| OpenError::Damaged {
         dir: database.to_owned(),

@@ -30,10 +30,10 @@ use super::rows::unsigned;
 use super::schema::{self, PAGE_SIZE};
 use super::verify::Verified;
 use super::work;
-use crate::supervisor::io::{Committed, Op, Receipt, StoreFailure, StoreFailureKind, Unit};
+use crate::supervisor::io::{Committed, Op, Receipt, StoreFailure, StoreFailureKind, Unit, Wear};
 
-/// Bytes that a frame of the WAL takes beside its page.
-const FRAME_HEADER: u64 = 24;
+/// Bytes of a frame of the WAL: a page, and what stands before it.
+const FRAME_SIZE: u64 = PAGE_SIZE + 24;
 /// Pages in the WAL at which its content is moved into the file.
 pub(crate) const WAL_MOVE_PAGES: u64 = 1000;
 /// Free pages that are kept for the next writes, of as many as there are used.
@@ -57,6 +57,8 @@ pub(crate) struct Tallies {
     pub next_event_id: u64,
     /// adrt's own count of time.
     pub age: AgeClock,
+    /// What was written to the disk in the last day.
+    pub wear: Wear,
     /// How far old events are let go.
     pub events: Mark,
     /// How far old decisions are.
@@ -69,8 +71,9 @@ pub(crate) struct Tallies {
     pub fences: u64,
     /// Pages in the WAL that are not in the file yet, at most.
     pub wal_pages: u64,
-    /// Bytes written in moving the WAL into the file, not told yet.
-    pub moved_bytes: u64,
+    /// Bytes written between transactions, in moving the WAL into the file and
+    /// in letting go, and not told yet.
+    pub untold_bytes: u64,
     /// What is still to be done for [`Op::Forget`].
     pub scrub: Scrub,
 }
@@ -98,6 +101,7 @@ impl Tallies {
             first_event_id,
             next_event_id: last_event_id + 1,
             age: AgeClock::read(conn)?,
+            wear: retention::read_wear(conn)?,
             events: Mark::read(conn, "SELECT max(seq) FROM inbox")?,
             decisions: Mark::read(conn, "SELECT max(id) FROM decisions")?,
             // The WAL is moved soon after opening, whatever is in it.
@@ -186,8 +190,9 @@ impl Store {
         if thorough {
             conn.execute_batch("PRAGMA secure_delete = FAST")?;
         }
-        let moved = std::mem::take(&mut tallies.moved_bytes);
-        let written_bytes = pages * (PAGE_SIZE + FRAME_HEADER) + moved;
+        let untold = std::mem::take(&mut tallies.untold_bytes);
+        let written_bytes = pages * FRAME_SIZE + untold;
+        tallies.wear.add(tallies.age.stand().0, written_bytes);
         Ok(Committed { receipts, used_bytes, written_bytes })
     }
 
@@ -237,7 +242,9 @@ impl Store {
             return false;
         }
         let shrunk = give_back(conn).unwrap_or(false);
-        self.tallies.wal_pages += pages_written(conn).saturating_sub(before);
+        let pages = pages_written(conn).saturating_sub(before);
+        self.tallies.wal_pages += pages;
+        self.tallies.untold_bytes += pages * FRAME_SIZE;
         self.scrub_if_due();
         moved && (shrunk || retention::has_more(&self.tallies))
     }
@@ -255,7 +262,7 @@ impl Store {
             conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| Ok((r.get(1)?, r.get(2)?)));
         if let Ok((in_wal, moved)) = done {
             self.tallies.wal_pages = unsigned(in_wal - moved);
-            self.tallies.moved_bytes += unsigned(moved) * PAGE_SIZE;
+            self.tallies.untold_bytes += unsigned(moved) * PAGE_SIZE;
         }
         done.is_ok()
     }

@@ -87,7 +87,7 @@ impl<'a, 'conn> Applier<'a, 'conn> {
             Op::Begin(start) => begin(self.conn, self.unit.at, start),
             Op::End(ended) => {
                 end(self.conn, self.unit.at, ended)?;
-                retention::note_time(self.conn, &mut self.tallies.age)
+                retention::note_time(self.conn, self.tallies)
             }
             Op::Restart(memory) => ledger::put_restart(self.conn, memory),
             Op::LoadCheckpoint(which) => {
@@ -179,7 +179,7 @@ impl<'a, 'conn> Applier<'a, 'conn> {
             state_bytes,
         };
         put_checkpoint(self.conn, &info, self.tallies.age.millis(), &content)?;
-        retention::note_time(self.conn, &mut self.tallies.age)?;
+        retention::note_time(self.conn, self.tallies)?;
         // A checkpoint of a version that no change made (a restored agent's first).
         self.tallies.version = self.tallies.version.max(row.version);
         self.tallies.shed_all = false;

@@ -21,7 +21,7 @@ use super::past::{Kept, made_at, made_from};
 use super::rows::{holds, int, lossy, signed, unsigned};
 use super::schema::{self, APPLICATION_ID, META_MIN_WRITER, META_MOVED_TO};
 use super::verify::{self, JOURNAL_COLUMNS, PLAUSIBLE_VERSION};
-use super::{commit, migrate, ops};
+use super::{commit, migrate, ops, retention};
 use crate::clock::Wall;
 use crate::engines::state::Node;
 use crate::supervisor::io::{CheckpointInfo, CheckpointRef, RestartMemory, StoreFailure};
@@ -346,6 +346,16 @@ impl Reader {
         let database = self.home.database();
         summary.file_bytes = size(&database) + size(&database.with_extension("db-wal"));
         Ok(summary)
+    }
+
+    /// Bytes written to the disk in the day before now, as far as it was written
+    /// down.
+    ///
+    /// # Errors
+    /// The disk's refusal.
+    pub fn written_in_a_day(&self, now: Wall) -> Result<u64> {
+        let wear = self.within(|conn| Ok(retention::read_wear(conn)?))?;
+        Ok(wear.last_day(self.age(now)?))
     }
 
     /// Looks for damage: SQLite's own check of the whole file, and the

@@ -28,9 +28,10 @@ use rusqlite::types::ValueRef;
 use super::commit::{Tallies, used_bytes};
 use super::load::KEYS_KEPT;
 use super::rows::{Sum, holds, signed, unsigned};
-use super::schema::{self, META_AGE};
+use super::schema::{self, META_AGE, META_WEAR};
 use super::verify::CHECKPOINT_COLUMNS;
 use crate::clock::{Age, Wall};
+use crate::supervisor::io::Wear;
 
 /// The newest checkpoints that are always kept; the journal goes back to the
 /// oldest of them.
@@ -145,10 +146,17 @@ impl AgeClock {
     }
 }
 
-/// Writes adrt's own count of time, with the wall clock.
-pub(crate) fn note_time(conn: &Connection, age: &mut AgeClock) -> rusqlite::Result<()> {
-    let text = age.note();
-    schema::put_meta(conn, META_AGE, &text)
+/// Writes adrt's own count of time, with the wall clock, and what was written
+/// by then.
+pub(crate) fn note_time(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
+    schema::put_meta(conn, META_AGE, &tallies.age.note())?;
+    schema::put_meta(conn, META_WEAR, &tallies.wear.to_string())
+}
+
+/// What was written in the last day; nothing where that is not known.
+pub(crate) fn read_wear(conn: &Connection) -> rusqlite::Result<Wear> {
+    let text = schema::get_meta(conn, META_WEAR)?;
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 /// What retention looks at.
@@ -351,7 +359,7 @@ impl Remembered {
 /// makes old. At most [`DELETES_MAX`] changes, decisions and events.
 pub(crate) fn after_units(conn: &Connection, tallies: &mut Tallies) -> rusqlite::Result<()> {
     if tallies.age.is_due() {
-        note_time(conn, &mut tallies.age)?;
+        note_time(conn, tallies)?;
         age_keys(conn, tallies)?;
         work::settled_reviews(conn)?;
     }

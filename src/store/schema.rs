@@ -240,6 +240,8 @@ pub(crate) const META_SCRUB: &str = "adrt.scrub";
 pub(crate) const META_FENCE: &str = "adrt.fence";
 /// adrt's own count of time and the wall clock when it was written.
 pub(crate) const META_AGE: &str = "adrt.age";
+/// What was written to the disk in the last day.
+pub(crate) const META_WEAR: &str = "adrt.wear";
 
 /// Checksum of the tables' definitions, as they are in the file.
 pub(crate) fn schema_sum(conn: &Connection) -> rusqlite::Result<String> {

@@ -193,7 +193,11 @@ impl Machine {
 
     /// When something is to be told at the latest.
     pub(super) fn alert_deadline(&self) -> Option<Mono> {
-        let unstable = self.alarms.unstable.and(self.restarts.unstable_until());
+        // Nobody waits for the end of anything in a run that ends itself: see
+        // `raise_alerts`.
+        let goes_on = !matches!(self.phase, Phase::Closing { .. });
+        let unstable = self.alarms.unstable.filter(|_| goes_on);
+        let unstable = unstable.and(self.restarts.unstable_until());
         let unstable = unstable.zip(self.age_base).map(|(age, base)| base.when(age));
         let untold = [self.alarms.dead.due_at(), self.alarms.reviews.due_at(), unstable];
         untold.into_iter().flatten().min()

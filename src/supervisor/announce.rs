@@ -20,6 +20,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Announced {
     /// More than numbers may have changed since.
     pub dirty: bool,
+    /// STOPPING=1 is out.
+    pub stopping: bool,
     line: String,
     numbers: (u64, usize),
     at: Option<Mono>,
@@ -71,8 +73,10 @@ impl Machine {
         self.write_phase(out)?;
         write!(out, "; state version {version}")?;
         let restarts = self.starts.saturating_sub(1);
-        if restarts > 0 {
-            write!(out, "; {restarts} restarts")?;
+        match restarts {
+            0 => {}
+            1 => write!(out, "; 1 restart")?,
+            _ => write!(out, "; {restarts} restarts")?,
         }
         if self.restarts.is_loop() {
             write!(out, ", in a crash loop")?;
@@ -92,10 +96,11 @@ impl Machine {
                 let at = Wall::from_millis(self.now.wall.millis().saturating_add(left_ms));
                 let crashes = self.restarts.crashes_in_row();
                 write!(out, "waiting to start again, in {} at {}", span(left), to_the_second(at))?;
-                if let Some(exit) = self.cause.exit {
-                    write!(out, "; it {exit}, crash {crashes} in a row")?;
+                match (self.cause.exit, crashes) {
+                    (None, _) => Ok(()),
+                    (Some(exit), 0) => write!(out, "; it {exit}"),
+                    (Some(exit), _) => write!(out, "; it {exit}, crash {crashes} in a row"),
                 }
-                Ok(())
             }
             Phase::Starting => write!(out, "starting incarnation {incarnation}"),
             Phase::Running => {

@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::agenda::Agenda;
-use super::io::{CheckpointInfo, Incarnation, KeyHash, Restored, Seq};
+use super::io::{CheckpointInfo, Incarnation, KeyHash, Restored, Seq, Wear};
 use crate::clock::{Mono, Now};
 use crate::engines::state::Node;
 
@@ -66,8 +66,8 @@ pub struct Book {
     events: Remembered<Seq>,
     /// Bytes in used pages of the file.
     pub used_bytes: u64,
-    /// Bytes written to the disk by this run.
-    pub written_bytes: u64,
+    /// What was written to the disk in the last day.
+    pub wear: Wear,
 }
 
 impl Book {
@@ -80,6 +80,7 @@ impl Book {
         for (id, seq) in &restored.work.ids {
             events.insert(*id, *seq, now.mono);
         }
+        let wear = restored.work.wear;
         let doc = Doc {
             root: restored.root,
             version: restored.version,
@@ -99,7 +100,7 @@ impl Book {
             keys,
             events,
             used_bytes: restored.used_bytes,
-            written_bytes: 0,
+            wear,
         }
     }
 

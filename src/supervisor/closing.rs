@@ -1,14 +1,14 @@
 //! The end of a run: the last writes, and how long they are waited for.
 
 use super::book::Book;
-use super::io::{Effect, Level, Notice, Outcome, Verdict};
+use super::io::{Effect, Level, Outcome, Verdict};
 use super::machine::{Machine, Phase};
 use super::queue::Own;
 
 impl Machine {
     /// No further start. What is unwritten is written, then the run is over.
     pub(super) fn close(&mut self, outcome: Outcome, message: String, why: String) {
-        self.out.push(Effect::Notify(Notice::Stopping));
+        self.tell_stopping();
         self.ask_for_time_to_close();
         // A start after a requested stop, or by another `adrt run` after the
         // run was over, is not held up by what happened before.

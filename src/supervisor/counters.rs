@@ -18,6 +18,8 @@ pub(super) struct Counters {
     begun: Mono,
     commits: u64,
     commit_time: Duration,
+    /// Bytes written to the disk.
+    pub written_bytes: u64,
     events: Events,
     failed: u64,
     signal: u64,
@@ -147,9 +149,10 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
-    use super::super::io::Exit;
-    use super::super::testbed::{Bed, setup};
+    use super::super::io::{Exit, Input, Restored, WorkRestored};
+    use super::super::testbed::{Bed, empty, setup};
     use super::*;
+    use crate::clock::Age;
 
     #[test]
     fn what_is_on_the_disk_is_counted_and_nothing_else() {
@@ -164,6 +167,7 @@ mod tests {
         bed.asks("event.ack", r#"{"seq":1,"attempt":1}"#);
         bed.commit_all();
         bed.ends(Exit::Code(3));
+        bed.commit_all();
         let counters = count(&bed)["counters"].clone();
         let events = json!({"arrived": 1, "delivered": 1, "acked": 1, "dead": 0});
         assert_eq!(counters["events"], events);
@@ -171,5 +175,40 @@ mod tests {
         assert_eq!(counters["crashes"]["signal"], 0);
         assert!(counters["commits"].as_u64() > Some(before), "{counters}");
         assert!(counters["commit_seconds"].as_f64() >= Some(2.0), "{counters}");
+    }
+
+    #[test]
+    fn an_event_that_an_agent_died_of_was_handed_out_once() {
+        let mut bed = Bed::working(setup(), 1);
+        bed.operator(1, "event.emit", r#"{"event":{"type":"x"}}"#);
+        bed.commit_all();
+        bed.ends(Exit::Code(3));
+        bed.commit_all();
+        let delivered = |bed: &Bed| {
+            let status = serde_json::from_str::<Value>(&bed.machine.status()).unwrap();
+            status["counters"]["events"]["delivered"].clone()
+        };
+        assert_eq!(delivered(&bed), 1);
+        bed.next_one(1);
+        bed.commit_all();
+        assert_eq!(delivered(&bed), 2);
+    }
+
+    #[test]
+    fn what_was_written_is_counted_on_when_the_file_is_read_again() {
+        let mut bed = Bed::speaking();
+        let written = |bed: &Bed| {
+            let status = serde_json::from_str::<Value>(&bed.machine.status()).unwrap();
+            (status["written_bytes"].as_u64(), status["written_day_bytes"].as_u64())
+        };
+        let (run, day) = written(&bed);
+        assert!(run > Some(0) && run == day, "{run:?}, {day:?}");
+        let mut work = WorkRestored::default();
+        work.wear.add(Age::default(), 1000);
+        bed.give(Input::Restored(Box::new(Restored { work, ..empty() })));
+        assert_eq!(written(&bed), (run, Some(1000)), "a day's is what the store knows");
+        bed.pass(Duration::from_secs(24 * 3600));
+        assert_eq!(written(&bed).0, run);
+        assert_eq!(written(&bed).1, Some(0), "a day passes without a commit");
     }
 }

@@ -26,6 +26,7 @@ pub use super::units::{
     ProcessIdentity, Receipt, RestartMemory, Restored, STEPS_TOLD_MAX, StepAttempt, StoreFailure,
     StoreFailureKind, Unit, UnitId,
 };
+pub use super::wear::Wear;
 pub use super::work::{
     Arrival, Due, EventRow, EventState, EventStatus, Fetch, Fetched, History, KvQuery, KvRow,
     KvValue, Place, PostRow, Repeat, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound,

@@ -102,6 +102,7 @@ impl Machine {
     }
 
     fn end_run(&mut self, who: &str, trace: bool) {
+        self.tell_stopping();
         let at_once = self.stopping.is_some();
         // Who asks twice has seen enough.
         self.stopping = Some(Stopping { who: who.to_owned(), at_once, trace: trace && !at_once });

@@ -27,6 +27,7 @@
 //! - [`outbox`]: what the agent has been told and has not read yet.
 //! - [`trouble`]: a disk that refuses.
 //! - [`way_back`]: the checkpoint before another release.
+//! - [`wear`]: what was written to the disk in the last day.
 //! - [`surroundings`]: what the sensors say of the machine, and the telling of it.
 //! - [`readiness`]: what the service manager waits for.
 //! - [`reload`]: the rules file, and what came of reading it again.
@@ -75,3 +76,4 @@ mod surroundings;
 mod testbed;
 mod trouble;
 mod way_back;
+mod wear;

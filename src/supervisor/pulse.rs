@@ -22,10 +22,9 @@
 //! When the excuse is over its time begins anew. What it was told and does not
 //! read is no excuse: adrt waits for it then, and that it reads is the sign.
 //!
-//! A deadline that adrt
-//! itself comes to much too late proves nothing: adrt stood still, and what
-//! the agent said meanwhile is still in its pipe. Leases of events
-//! (`--event-timeout`) are treated alike.
+//! A deadline that adrt itself comes to much too late proves nothing: adrt stood
+//! still, and what the agent said meanwhile is still in its pipe. Leases of
+//! events (`--event-timeout`) are treated alike.
 //!
 //! An attached client is nobody's to kill, so it has no such time.
 //!
@@ -122,7 +121,10 @@ impl Machine {
     pub(super) fn excuse_silence(&mut self) {
         let now = self.now.mono;
         let missed = |at: Mono| at + LATE <= now;
-        let excused = self.is_excused() || self.pulse_deadline().is_some_and(missed);
+        // Not looked into where nobody would be killed for it: this is on the
+        // way of every line.
+        let times_it = self.hang_timeout().is_some();
+        let excused = times_it && (self.is_excused() || self.pulse_deadline().is_some_and(missed));
         let lease = self.setup.events.timeout;
         let Some(live) = &mut self.live else { return };
         if excused {

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::io::{Effect, Notice};
-use super::machine::{Machine, Readiness};
+use super::machine::{Machine, Phase, Readiness};
 
 /// So much time is asked for at once …
 const TIME_ASKED: Duration = Duration::from_secs(30);
@@ -34,6 +34,19 @@ impl Machine {
             Readiness::Pending(_) => self.tell_ready(),
             Readiness::AgentsWord(_) | Readiness::Told => {}
         }
+    }
+
+    /// No start will follow: somebody asked for the end, or the run is over.
+    /// What still waits for a mere time is ready before that: a READY that comes
+    /// after STOPPING would make no sense, and a start that never was ready is
+    /// one that failed.
+    pub(super) fn tell_stopping(&mut self) {
+        let is_over = matches!(self.phase, Phase::Over | Phase::Detached);
+        if is_over || std::mem::replace(&mut self.announced.stopping, true) {
+            return;
+        }
+        self.ready_or_not();
+        self.out.push(Effect::Notify(Notice::Stopping));
     }
 
     /// The run begins. The first word must come before the manager's own

@@ -43,7 +43,8 @@ impl Machine {
             put("state_bytes", json!(book.committed().root.text_len()));
             put("checkpoint", book.last_checkpoint().map_or(Value::Null, checkpoint));
             put("file_bytes", json!(book.used_bytes));
-            put("written_bytes", json!(book.written_bytes));
+            put("written_bytes", json!(self.counters.written_bytes));
+            put("written_day_bytes", json!(book.wear.last_day(self.age())));
             let agenda = &book.doc.agenda;
             let held = agenda.inbox.held_count() as u64;
             let parked = agenda.inbox.parked();

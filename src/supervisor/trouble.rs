@@ -55,10 +55,12 @@ pub(super) struct Trouble {
 impl Machine {
     /// Units are on the disk.
     pub(super) fn committed(&mut self, committed: Committed) {
+        let age = self.age();
         let Some(book) = &mut self.book else { return };
         book.used_bytes = committed.used_bytes;
-        book.written_bytes += committed.written_bytes;
+        book.wear.add(age, committed.written_bytes);
         let (counters, now) = (&mut self.counters, self.now.mono);
+        counters.written_bytes += committed.written_bytes;
         self.queue.settle(committed.receipts, |flight| {
             counters.committed(flight.tally, now);
             if let Some(after) = &flight.after {

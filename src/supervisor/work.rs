@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::rulings::{CalibrationRow, DecisionRef, DecisionRow, PolicyRow};
 use super::units::KeyHash;
+use super::wear::Wear;
 use crate::clock::{Age, Wall};
 use crate::engines::context::Risk;
 pub use crate::protocol::work::{KvValue, Scope, StepKey};
@@ -542,6 +543,8 @@ pub struct WorkRestored {
     pub age: Age,
     /// … and the wall clock then.
     pub age_at: Option<Wall>,
+    /// What was written to the disk, as far as that was written down.
+    pub wear: Wear,
     /// The highest number of an event ever given.
     pub last_seq: Seq,
     /// How many events are pending or parked.

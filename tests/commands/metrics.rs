@@ -43,6 +43,7 @@ fn metrics_of_a_running_and_a_stopped_agent() {
         "adrt_agent_resident_memory_bytes",
         "adrt_db_bytes",
         "adrt_store_written_bytes_total",
+        "adrt_store_written_day_bytes",
         "adrt_commit_seconds_count",
     ] {
         assert!(sample(&page, &format!("{positive}{{agent=\"a\"}}")) > Some(0.0), "{page}");

@@ -178,8 +178,12 @@ impl Checks {
             }
             Effect::Notify(Notice::Ready) => {
                 assert!(!setup.ready_from_agent || self.run.ready_said, "on nobody's word");
+                let too_late = self.run.stopping_told && !setup.ready_from_agent;
+                assert!(!too_late, "ready when it is over");
             }
-            Effect::Notify(Notice::Stopping) => drop(self.run.closing_since.get_or_insert(now)),
+            Effect::Notify(Notice::Stopping) => {
+                assert!(!std::mem::replace(&mut self.run.stopping_told, true), "told twice");
+            }
             Effect::Exit(verdict) => {
                 assert!(self.side.is_none(), "nobody is left behind");
                 self.run.exit(verdict, durable, setup, now);

@@ -27,6 +27,8 @@ pub struct Run {
     /// Nobody knew for a while what is on the disk.
     pub store_lost: bool,
     pub closing_since: Option<Mono>,
+    /// The service manager knows that it stops.
+    pub stopping_told: bool,
     pub spawns: usize,
     /// An attached client said its last, or read something after that.
     pub eof: Option<Mono>,
@@ -150,6 +152,8 @@ impl Run {
     /// The verdict fits what happened.
     pub fn exit(&mut self, verdict: &Verdict, durable: &Durable, setup: &Setup, now: Mono) {
         assert!(self.verdict.is_none(), "a run ends once");
+        let told = self.stopping_told || verdict.outcome == Outcome::StoreFailed;
+        assert!(told, "the manager was not told that it stops");
         let well = matches!(verdict.outcome, Outcome::Done | Outcome::Stopped);
         assert_eq!(
             self.gave_up, !well,

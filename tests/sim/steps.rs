@@ -49,6 +49,11 @@ impl World {
             SignalRequest::Checkpoint | SignalRequest::Reload => {}
         }
         self.give(Input::Signal { request, who: "a signal" });
+        let run = &self.checks.run;
+        assert!(
+            !run.stop_asked || run.stopping_told || self.is_over(),
+            "nobody is told of the stop"
+        );
     }
 
     /// One thing happens.

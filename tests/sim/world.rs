@@ -194,6 +194,9 @@ impl World {
     fn carry_out(&mut self, effects: Vec<Effect>) {
         let level = self.machine.as_ref().map(Machine::environment_level);
         self.checks.judged_by = level.map(|level| (level, self.policy));
+        if self.machine.as_ref().is_some_and(|machine| machine.phase_name() == "closing") {
+            self.checks.run.closing_since.get_or_insert(self.mono);
+        }
         for effect in effects {
             self.trace.effect(&effect);
             self.store.take(&effect);

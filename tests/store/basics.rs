@@ -8,7 +8,7 @@ use adrt::supervisor::io::{
     Answer, CheckpointRef, Exit, ExitClass, Op, Origin, RestartMemory, Scope, StepAttempt, StepKey,
 };
 
-use super::kit::{Place, Script, T0, begin_op, commit, end_op, key_op, options};
+use super::kit::{HOUR, Place, Script, T0, begin_op, commit, end_op, key_op, options};
 
 #[test]
 fn an_empty_store_says_so() {
@@ -210,6 +210,42 @@ fn a_row_tells_of_its_pin_and_of_the_next_start() {
     let conn = rusqlite::Connection::open(place.database()).unwrap();
     conn.execute("DELETE FROM checkpoints", []).unwrap();
     assert_eq!(row(1).pinned, None);
+}
+
+#[test]
+fn what_was_written_in_a_day_is_counted_over_runs_and_clocks() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut script = Script::default();
+    let mut written = 0;
+    for _ in 0..20 {
+        let done = store.commit(&[script.count()]).unwrap();
+        assert!(done.written_bytes > 0);
+        written += done.written_bytes;
+    }
+    let of = |store: &mut Store, age: Age| store.load().unwrap().work.wear.last_day(age);
+    assert_eq!(of(&mut store, script.age()), written, "each commit is in it at once");
+    // It is written down with an end, with what came before that.
+    let noted = written;
+    commit(&mut store, script.unit(vec![begin_op(1), end_op(1, ExitClass::Done, b"")]));
+    drop(store);
+    let read = |at| place.reader().written_in_a_day(Wall::from_millis(at)).unwrap();
+    assert_eq!((read(script.at), read(script.at + 25 * HOUR)), (noted, 0));
+    let mut store = place.open();
+    assert_eq!(of(&mut store, script.age()), noted);
+    // A year is set back, and another one on: a day at most has passed.
+    script.at -= 365 * 24 * HOUR;
+    let more = store.commit(&[script.count()]).unwrap().written_bytes;
+    assert_eq!(of(&mut store, script.age()), noted + more);
+    script.at += HOUR;
+    assert_eq!(of(&mut store, script.age()), noted + more);
+    script.at += 365 * 24 * HOUR;
+    assert_eq!(of(&mut store, script.age()), 0);
+    // A damaged count is none, and hinders nothing.
+    let conn = rusqlite::Connection::open(place.database()).unwrap();
+    conn.execute("UPDATE meta SET value = '7 7' WHERE name = 'adrt.wear'", []).unwrap();
+    drop((conn, store));
+    assert_eq!(of(&mut place.open(), script.age()), 0);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use super::failure::{Failure, Kind};
 use super::json::array;
 use super::output::Tint;
 use super::{Context, DONE, agent, client, list, logs, past};
-use crate::clock::Wall;
+use crate::clock::{self, Wall};
 use crate::store::home::Home;
 use crate::store::lock::Holder;
 use crate::store::read::{ReadError, Reader, Summary};
@@ -121,6 +121,8 @@ pub struct Status {
     pub file_bytes: Option<u64>,
     /// Bytes written since the run began.
     pub written_bytes: Option<u64>,
+    /// Bytes written in the last 24 hours, by earlier runs, too.
+    pub written_day_bytes: Option<u64>,
     /// How hard pressed the machine is; null if nobody looks.
     pub environment: Option<Environment>,
     /// The rules file; null without one.
@@ -379,6 +381,7 @@ struct Kept {
     oldest_type: Option<String>,
     reviews: usize,
     timers: usize,
+    written_in_a_day: u64,
 }
 
 impl Kept {
@@ -391,6 +394,7 @@ impl Kept {
             inbox,
             reviews: reader.reviews(true, u64::MAX)?.len(),
             timers: reader.timers()?.len(),
+            written_in_a_day: reader.written_in_a_day(clock::wall())?,
         })
     }
 }
@@ -467,6 +471,7 @@ fn of_stopped(home: &Home, kept: &Kept) -> Status {
             created: info.created.rfc3339(),
         }),
         file_bytes: Some(summary.file_bytes),
+        written_day_bytes: Some(kept.written_in_a_day),
         store: summary.moved_to.as_ref().map(|to| format!("moved away, to {to}")),
         inbox: Some(Inbox::of(kept)),
         reviews: Some(*reviews as u64),

@@ -274,8 +274,8 @@ fn memory(context: &Context, status: &Status, page: &mut Page) {
     }
     if let Some(size) = status.file_bytes {
         let written = status
-            .written_bytes
-            .map_or_else(String::new, |n| format!(", {} written in this run", bytes(n)));
+            .written_day_bytes
+            .map_or_else(String::new, |n| format!(", {} written in 24 hours", bytes(n)));
         page.field("on disk", format!("{}{written}", bytes(size)));
     }
     if let Some(store) = &status.store {

@@ -49,6 +49,7 @@ pub(crate) fn restored(
     Ok(WorkRestored {
         age,
         age_at,
+        wear: tallies.wear,
         last_seq: highest("events", META_HIGHEST_EVENT)?,
         depth: count("SELECT count(*) FROM inbox WHERE state = 0")?
             + count("SELECT count(*) FROM inbox WHERE state = 1")?,

@@ -4,8 +4,10 @@ use super::super::io::{
     Boot, Exit, Input, Origin, Request, Restored, SpawnFailure, StoreFailureKind,
 };
 use super::super::setup::Setup;
-use super::super::testbed::{Bed, empty, setup};
+use super::super::testbed::{Bed, STOP_TIMEOUT, empty, setup};
+use super::super::work::WorkRestored;
 use super::*;
+use crate::clock::Age;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,6 +18,11 @@ fn told(bed: &Bed) -> Vec<Alert> {
         _ => None,
     };
     bed.effects.iter().filter_map(alert).collect()
+}
+
+/// Nothing to do, at that age.
+fn aged(age: Duration) -> WorkRestored {
+    WorkRestored { age: Age::default() + age, ..WorkRestored::default() }
 }
 
 fn kinds(bed: &Bed) -> Vec<&'static str> {
@@ -60,6 +67,22 @@ fn a_crash_loop_is_told_once_and_when_it_is_over() {
     let [over] = &told(&bed)[..] else { panic!("{:?}", told(&bed)) };
     assert_eq!(detail(over, "over"), "crash_loop");
     assert!(detail(over, "lasted_ms").as_u64().unwrap() > 60_000, "{over:?}");
+}
+
+#[test]
+fn a_stop_of_an_unstable_agent_waits_for_its_last_writes_only() {
+    // Older than an hour, so that no crash at all lies in the past.
+    let restored = Restored { work: aged(3 * 3600 * SECOND), ..empty() };
+    let mut bed = Bed::started(setup(), &Boot { origin: Origin::First, ..Boot::default() });
+    bed.give(Input::Restored(Box::new(restored)));
+    bed.spawned();
+    bed.commit_all();
+    let all: Vec<_> = (0..7).flat_map(|_| crash(&mut bed)).collect();
+    assert_eq!(all, ["crash_loop", "unstable"]);
+    bed.give(Input::Signal { request: Request::Stop, who: "a test" });
+    bed.ends(Exit::Code(0));
+    let next = bed.machine.next_timeout();
+    assert_eq!(next, Some(bed.now.mono + STOP_TIMEOUT), "a deadline that lies in the past");
 }
 
 #[test]

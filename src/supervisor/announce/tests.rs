@@ -1,5 +1,6 @@
 use super::super::io::{Exit, StoreFailureKind};
-use super::super::testbed::Bed;
+use super::super::restart::RestartMode;
+use super::super::testbed::{Bed, setup};
 use super::*;
 
 fn lines(effects: &[Effect]) -> Vec<&str> {
@@ -21,6 +22,20 @@ fn what_a_person_wants_to_know_is_told_at_once() {
     let told = lines(bed.ends(Exit::Code(3))).join("");
     assert!(told.starts_with("waiting to start again, in "), "{told}");
     assert!(told.contains("; it exited with code 3, crash 1 in a row; state version 0"), "{told}");
+}
+
+#[test]
+fn an_end_that_was_no_crash_is_not_told_as_one() {
+    let mut setup = setup();
+    setup.policy.mode = RestartMode::Always;
+    let mut bed = Bed::running_with(setup);
+    let told = lines(bed.ends(Exit::Code(0))).join("");
+    assert!(told.contains("; it exited with code 0; state version 0"), "{told}");
+    bed.commit_all();
+    bed.pass(PAUSE);
+    bed.spawned();
+    let told = lines(&bed.effects).join("");
+    assert!(told.ends_with("; state version 0; 1 restart"), "{told}");
 }
 
 #[test]

@@ -384,6 +384,7 @@ impl Draft<'_> {
                 continue;
             }
             held.status.deaths += 1;
+            held.status.holder = 0;
             held.status.reason = Some(format!("the agent died: {how}").into());
             if held.status.deaths >= self.context.events.max_attempts {
                 self.bury(held);

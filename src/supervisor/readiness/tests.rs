@@ -83,8 +83,23 @@ fn without_it_the_first_of_many_things_is_enough() {
 fn the_last_writes_get_the_time_they_may_take() {
     let mut bed = Bed::speaking();
     bed.give(Input::Signal { request: Request::Stop, who: "a test" });
+    // The manager's own clock for a stop begins when the stop does.
+    assert_eq!(told(&bed), [Notice::Ready, Notice::Stopping]);
+    bed.give(Input::Signal { request: Request::Stop, who: "a test" });
     assert_eq!(told(&bed), []);
     bed.ends(Exit::Code(0));
-    let time = Notice::ExtendTimeout(STOP_TIMEOUT + CLOSE_MARGIN);
-    assert_eq!(told(&bed), [Notice::Ready, Notice::Stopping, time]);
+    assert_eq!(told(&bed), [Notice::ExtendTimeout(STOP_TIMEOUT + CLOSE_MARGIN)]);
+}
+
+#[test]
+fn who_alone_can_say_that_it_is_ready_may_still_say_so_while_it_stops() {
+    let mut bed = Bed::started(patient(), &Boot { origin: Origin::First, ..Boot::default() });
+    bed.give(Input::Restored(Box::new(empty())));
+    bed.spawned();
+    bed.commit();
+    bed.initialize();
+    bed.operator(1, "stop", "{}");
+    assert_eq!(told(&bed), [Notice::Stopping]);
+    bed.asks("ready", "{}");
+    assert_eq!(told(&bed), [Notice::Ready]);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::io::{
     CalibrationRow, DecisionRef, DecisionRow, EventRow, EventState, Fetch, Fetched, KeyHash,
     PostRow, ReviewRef, ReviewRow, ReviewStatus, Scope, Seq, StepFound, StepKey, StepRow,
-    StepState, TimerRow, Unit, WorkAnswer, WorkOp, WorkRestored,
+    StepState, TimerRow, Unit, Wear, WorkAnswer, WorkOp, WorkRestored,
 };
 use super::super::work::{POSTS_KEPT, WINDOW_BYTES, WINDOW_EVENTS};
 use crate::clock::{Age, Wall};
@@ -178,6 +178,7 @@ impl Shelf {
         WorkRestored {
             age: self.age,
             age_at: self.age_at,
+            wear: Wear::default(),
             last_seq: self.last_seq,
             depth: (of(EventState::Pending).count() + of(EventState::Parked).count()) as u64,
             dead: of(EventState::Dead).count() as u64,

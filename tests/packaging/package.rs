@@ -87,8 +87,8 @@ fn both_wheels_are_one_distribution() {
 /// The value of a setting of the unit, the last one.
 fn unit_says(key: &str) -> String {
     let unit = read("systemd/adrt@.service");
-    let values = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    values.last().unwrap_or_else(|| panic!("the unit has no {key}=")).to_owned()
+    let mut values = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.next_back().unwrap_or_else(|| panic!("the unit has no {key}=")).to_owned()
 }
 
 #[test]

@@ -85,6 +85,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     of(HOLDERS, "73", "The state directory can't be created."),
     any("74", "The store can't be read or written, or takes no more events."),
     any("75", "Another adrt holds the agent."),
+    of(HOLDERS, "75", "Of run and attach: the agent was moved away, by backup --move."),
     of(STEP, "75", "Of step run: another process does the step."),
     of(CONFIGURED, "78", "Bad configuration, or a mistake in the rules or in a file of variables."),
     of(RUNS, "126", "The command is not executable."),

@@ -63,7 +63,7 @@ fn an_agent_moves_to_another_device() {
 
     // Nobody starts it a second time by mistake, and its orders are not taken.
     let refused = old.open(&[]).done();
-    assert_eq!(refused.code, Some(74), "{refused:?}");
+    assert_eq!(refused.code, Some(75), "{refused:?}");
     assert!(refused.stderr.contains("moved away, to"), "{refused:?}");
     let event = r#"{"type":"order","name":"lost"}"#;
     let refused = old.page(&["events", "emit", "courier", event]);

@@ -83,3 +83,39 @@ fn both_wheels_are_one_distribution() {
         assert_eq!(whole[same], pure[same], "{same}");
     }
 }
+
+/// The value of a setting of the unit, the last one.
+fn unit_says(key: &str) -> String {
+    let unit = read("systemd/adrt@.service");
+    let mut values = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.next_back().unwrap_or_else(|| panic!("the unit has no {key}=")).to_owned()
+}
+
+#[test]
+fn the_unit_the_account_and_the_scripts_mean_the_same() {
+    let binary = assets().into_iter().find(|(from, _)| from == "target/release/adrt").unwrap().1;
+    for key in ["ExecStart", "ExecReload"] {
+        let command = unit_says(key);
+        assert!(command.starts_with(&format!("/{binary}adrt ")), "{key} is {command}");
+    }
+    // `u adrt - "adrt agents" /var/lib/adrt`
+    let account = read("systemd/adrt.sysusers");
+    let line = account.lines().find(|line| line.starts_with("u ")).unwrap();
+    let name = line.split(' ').nth(1).unwrap();
+    assert_eq!((unit_says("User"), unit_says("Group")), (name.to_owned(), name.to_owned()));
+    let home = format!("/var/lib/{}", unit_says("StateDirectory"));
+    assert!(line.ends_with(&format!(" {home}")), "{line}");
+    let postinst = read("packaging/debian/postinst");
+    for same in [
+        format!("--home-dir {home} "),
+        format!("--comment {} {name}\n", "\"adrt agents\""),
+        format!("-g {name} /etc/adrt"),
+        "systemd-sysusers adrt.conf".to_owned(),
+    ] {
+        assert!(postinst.contains(&same), "postinst has not: {same}");
+    }
+    assert!(unit_says("ExecStart").contains(" --config /etc/adrt/%i.toml"));
+    assert!(read("packaging/debian/postrm").contains(&home), "what a purge keeps");
+    let sysusers = assets().into_iter().find(|(from, _)| from == "systemd/adrt.sysusers");
+    assert_eq!(sysusers.unwrap().1, "usr/lib/sysusers.d/adrt.conf");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::machine::{machine, skipped};
+use crate::machine::{machine, own_machine, skipped};
 use crate::support::wait_for;
 
 /// Waits for events and counts its starts.
@@ -36,6 +36,70 @@ fn a_start_waits_for_the_agent() {
     assert_eq!(start.done().code, Some(0));
     assert_eq!(machine.show("adrt-slow", "ActiveState"), "active");
     machine.ok(&["systemctl", "stop", "adrt-slow"]);
+}
+
+/// With `--ready agent` it waits for the agent's word over crashes, and for
+/// longer than the unit's time for a start.
+#[test]
+fn a_start_waits_for_the_agents_word_beyond_its_time() {
+    // A daemon-reload of another test would take the extension back.
+    let Some(machine) = own_machine() else { return };
+    let agent = "import os, sys\nfrom adaptive_runtime import Agent\n\
+                 if os.environ['ADRT_INCARNATION'] == '1': sys.exit(3)\n\
+                 import time\n\
+                 while not os.path.exists('/opt/later/go'): time.sleep(0.01)\n\
+                 with Agent() as agent:\n    for event in agent.events(): pass\n";
+    machine.install("later", &["--ready", "agent", "--backoff-initial", "1ms"], agent);
+    machine.edit("adrt-later", "[Service]\nTimeoutStartSec=5\n");
+    let start = machine.start(&["systemctl", "start", "adrt-later"]);
+    machine.wait_for_status("later", |status| status["incarnation"] == 2);
+    let begun = machine.show("adrt-later", "ExecMainStartTimestampMonotonic");
+    let over = begun.parse::<f64>().unwrap() / 1e6 + 6.0;
+    wait_for("the end of the unit's own time", || {
+        let uptime = machine.ok(&["cat", "/proc/uptime"]);
+        (uptime.split(' ').next()?.parse::<f64>().ok()? > over).then_some(())
+    });
+    assert_eq!(machine.show("adrt-later", "ActiveState"), "activating");
+    machine.write("/opt/later/go", "");
+    let done = start.done();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(machine.show("adrt-later", "NRestarts"), "0");
+    machine.ok(&["systemctl", "stop", "adrt-later"]);
+}
+
+/// The agent is in a group of its own, and nothing of it outlives a crash of
+/// it, or a kill of adrt, wherever it went.
+#[test]
+fn nothing_outlives_a_crash_or_a_kill() {
+    let Some(machine) = machine() else { return };
+    let agent = "import subprocess\nfrom adaptive_runtime import Agent\n\
+                 agent = Agent()\n\
+                 agent.patch({'group': open('/proc/self/cgroup').read()})\n\
+                 far = ['setsid', '--fork', 'setsid', 'sleep', '31337']\n\
+                 for _ in range(3): subprocess.run(far, check=True)\n\
+                 agent.patch({'starts': agent.state.get('starts', 0) + 1})\n\
+                 for event in agent.events(): event.ack(); raise SystemExit(3)\n";
+    machine.install("spawns", &["--backoff-initial", "1ms"], agent);
+    machine.edit("adrt-spawns", "[Service]\nRestartSec=10ms\n");
+    machine.ok(&["systemctl", "start", "adrt-spawns"]);
+    let sleepers = |start: u64| {
+        wait_for("a start", || (machine.state("spawns", "/starts") == start).then_some(()));
+        wait_for("its processes and no others", || {
+            let done = machine.run(&["pgrep", "-x", "-f", "sleep 31337"]);
+            let found = String::from_utf8(done.stdout).unwrap();
+            (found.lines().count() == 3).then_some(found)
+        })
+    };
+    let first = sleepers(1);
+    let group = machine.state("spawns", "/group");
+    assert!(group.as_str().unwrap().contains("adrt-spawns.service/agent"), "{group}");
+    machine.ok(&["adrt", "events", "emit", "spawns", r#"{"type": "crash"}"#]);
+    let second = sleepers(2);
+    machine.ok(&["kill", "-KILL", &machine.show("adrt-spawns", "MainPID")]);
+    let third = sleepers(3);
+    assert!(first != second && second != third, "{first} {second} {third}");
+    machine.ok(&["systemctl", "stop", "adrt-spawns"]);
+    assert_eq!(machine.run(&["pgrep", "-x", "-f", "sleep 31337"]).code, Some(1));
 }
 
 /// An adrt that does not move is replaced, and its agent comes back with all
@@ -145,5 +209,9 @@ fn a_limit_of_memory_kills_the_agent_only() {
     assert_eq!(machine.show("adrt-greedy", "ActiveState"), "active");
     let crash = &machine.json(&["adrt", "crashes", "list", "greedy", "--json"])[0];
     assert_eq!((&crash["signal"], &crash["id"]), (&json!(9), &json!(1)));
+    // By the counter of the unit's group, in which nobody else is.
+    assert_eq!(crash["class"], "out_of_memory", "{crash}");
+    let page = machine.ok(&["adrt", "crashes", "show", "greedy"]);
+    assert!(page.contains("out of memory"), "{page}");
     machine.ok(&["systemctl", "stop", "adrt-greedy"]);
 }

@@ -29,17 +29,14 @@ pub fn machine() -> Option<Arc<Machine>> {
     if let Some(machine) = shared.upgrade() {
         return Some(machine);
     }
-    match Machine::boot() {
-        Ok(machine) => {
-            let machine = Arc::new(machine);
-            *shared = Arc::downgrade(&machine);
-            Some(machine)
-        }
-        Err(why) => {
-            skipped(&format!("under systemd: {why}"));
-            None
-        }
-    }
+    let machine = Arc::new(own_machine()?);
+    *shared = Arc::downgrade(&machine);
+    Some(machine)
+}
+
+/// One that no other test has.
+pub fn own_machine() -> Option<Machine> {
+    Machine::boot().map_err(|why| skipped(&format!("under systemd: {why}"))).ok()
 }
 
 /// Says so past the capture of the tests' output, of which only failures show.

@@ -16,6 +16,7 @@ mod support;
 
 mod machine;
 
+mod device;
 mod ends;
 mod journal;
 mod lives;

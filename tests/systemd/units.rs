@@ -147,6 +147,32 @@ with Agent() as agent:
     assert_ne!(machine.state("able", "/user"), 0);
 }
 
+/// What a person is told outside, the agent's own user is told in the unit.
+#[test]
+fn the_doctor_finds_nothing_wrong_in_a_unit() {
+    let Some(machine) = machine() else { return };
+    let agent = "import json, subprocess\nfrom adaptive_runtime import Agent\n\
+                 with Agent() as agent:\n    \
+                     done = subprocess.run(['adrt', 'doctor', '--json'], capture_output=True)\n    \
+                     agent.patch({'stderr': done.stderr.decode(),\n        \
+                         'found': json.loads(done.stdout or 'null')})\n    \
+                     agent.finish()\n";
+    machine.install("examined", &[], agent);
+    machine.ok(&["systemctl", "start", "adrt-examined"]);
+    let found = machine.state("examined", "/found");
+    // Other tests' agents on this machine are as they are, and so are its disk
+    // and how busy it is.
+    let own =
+        |finding: &&serde_json::Value| finding["agent"].is_null() || finding["agent"] == "examined";
+    let findings: Vec<_> = found["findings"].as_array().unwrap().iter().filter(own).collect();
+    for check in ["unit", "group", "python", "database", "limits"] {
+        let of_it: Vec<_> = findings.iter().filter(|it| it["check"] == check).collect();
+        assert!(!of_it.is_empty(), "{check} was not looked at: {found:#}");
+        assert!(of_it.iter().all(|it| it["level"] == "ok"), "{of_it:#?}");
+    }
+    assert!(findings.iter().all(|it| it["level"] != "problem"), "{findings:#?}");
+}
+
 /// What is opened is open, and a secret is where it was said to be.
 #[test]
 fn what_is_opened_is_open() {

@@ -11,6 +11,7 @@ use crate::cli::text::escaped;
 use crate::output::{Priority, prefix_on_stderr};
 use crate::runtime::{Refusal, RunError, SourceError};
 use crate::settings::Settings;
+use crate::store::failure::OpenError;
 use crate::store::home::{Home, HomeError};
 use crate::store::lock::LockError;
 use crate::supervisor::io::{Outcome, Verdict};
@@ -84,7 +85,7 @@ pub(in crate::cli) fn of_run(settings: &Settings, error: RunError) -> Failure {
         },
         RunError::Open(error) => {
             let hint = error.hint();
-            Failure::new(Kind::Store, what).why(error).hint(hint)
+            Failure::new(kind_of_open(&error), what).why(error).hint(hint)
         }
         RunError::OtherScript { .. } => Failure::new(Kind::Usage, what)
             .why(error)
@@ -122,6 +123,21 @@ fn no_limit(what: String, refusal: &Refusal) -> Failure {
         Refusal::Shared(_) => "run adrt in a unit of its own, with Delegate=yes",
     };
     Failure::new(Kind::Config, what).why(format!("--memory-max: {refusal}")).hint(hint)
+}
+
+/// One that was moved away is another adrt's, elsewhere: no start here will ever
+/// go better. The rest may, once somebody has seen to the disk or the program.
+const fn kind_of_open(error: &OpenError) -> Kind {
+    match error {
+        OpenError::Moved { .. } => Kind::Held,
+        OpenError::Home(_)
+        | OpenError::Damaged { .. }
+        | OpenError::DamagedTail { .. }
+        | OpenError::Newer { .. }
+        | OpenError::NotOurs(_)
+        | OpenError::Setting { .. }
+        | OpenError::Failed(_) => Kind::Store,
+    }
 }
 
 /// Root could, but would leave files that the agent's own user can't use.

@@ -2,6 +2,8 @@
 //! beside its text. On a terminal or in a file it is one line; the journal
 //! takes all of it.
 
+use std::borrow::Cow;
+
 /// How grave an entry is, by the scale of syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
@@ -45,13 +47,18 @@ impl Entry {
         }
     }
 
-    /// As one line, not yet escaped.
+    /// What is said, as one line that is not yet escaped.
+    pub fn said(&self) -> Cow<'_, str> {
+        match &self.rest {
+            Some(rest) => Cow::Owned(format!("{} {rest}", self.message)),
+            None => Cow::Borrowed(&self.message),
+        }
+    }
+
+    /// The same, and who says it.
     pub(super) fn plain(&self) -> String {
         let who = if self.from_agent { "agent" } else { "adrt" };
-        match &self.rest {
-            Some(rest) => format!("{who}: {} {rest}", self.message),
-            None => format!("{who}: {}", self.message),
-        }
+        format!("{who}: {}", self.said())
     }
 
     /// What it counts for in a queue.

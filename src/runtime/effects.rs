@@ -105,7 +105,7 @@ impl Driver {
     fn tell(&self, level: Level, mut entry: Entry) {
         if level >= self.told_from.min(Level::Info) {
             let stream = if entry.from_agent { Stream::Log } else { Stream::Adrt };
-            self.log.line(stream, &entry.message);
+            self.log.line(stream, &entry.said());
         }
         let is_looked_for = entry.message_id.is_some() && self.stderr.is_journal();
         if is_looked_for {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::failure::{Failure, Kind};
 use super::manage::of_lock;
+use super::status::is_stopped;
 use super::{Context, quantity};
 use crate::protocol::error::Kind as WireKind;
 use crate::runtime::offline::{self, OfflineError};
@@ -131,11 +132,15 @@ pub fn ask_running(home: &Home, holder: &Holder, method: &str) -> Result<String,
     ask(home, holder, method, "{}", ANSWER_TIMEOUT)?.map_err(|refusal| refusal.into_failure(home))
 }
 
-/// What a running agent's adrt says of it.
+/// What a running agent's adrt says of it. One that was stopped is not waited
+/// for.
 ///
 /// # Errors
 /// It does not answer in time.
 pub fn status(home: &Home, holder: &Holder) -> Result<String, Failure> {
+    if is_stopped(holder.pid.into()) {
+        return Err(silent(home, holder));
+    }
     ask(home, holder, "status", "{}", STATUS_TIMEOUT)?.map_err(|refusal| refusal.into_failure(home))
 }
 
@@ -314,16 +319,35 @@ impl Refusal {
     }
 }
 
+/// Of an adrt that takes what is asked and does not answer.
+fn silent(home: &Home, holder: &Holder) -> Failure {
+    let failure = Failure::new(Kind::Failed, cant_be_asked(home));
+    let pid = holder.pid;
+    if is_stopped(pid.into()) {
+        failure
+            .why(format!(
+                "process {pid} was stopped, as by SIGSTOP or Ctrl-Z; kill -CONT {pid} lets it go on"
+            ))
+            .hint(format!("kill -CONT {pid}; what was asked may be done then"))
+    } else {
+        failure
+            .why(format!("process {pid} does not answer"))
+            .hint("is its disk hanging? what was asked may still be done")
+    }
+}
+
+fn cant_be_asked(home: &Home) -> String {
+    format!("the adrt of {} can't be asked", home.agent())
+}
+
 fn unreachable(home: &Home, holder: &Holder, socket: &Path, error: &io::Error) -> Failure {
     let agent = home.agent();
-    let failure = Failure::new(Kind::Failed, format!("the adrt of {agent} can't be asked"));
+    let failure = Failure::new(Kind::Failed, cant_be_asked(home));
     match error.kind() {
         io::ErrorKind::PermissionDenied => failure
             .why(format!("{} is for its owner, root, and the group adrt", socket.display()))
             .hint("sudo -u USER adrt …, with the user the agent runs as"),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => failure
-            .why(format!("process {} does not answer", holder.pid))
-            .hint("is it stopped, or its disk hanging? what was asked may still be done"),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => silent(home, holder),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => failure
             .why(format!("process {} ended before it answered", holder.pid))
             .hint(format!("adrt status {agent}")),

@@ -19,8 +19,9 @@ pub enum HistoryCommand {
 /// Drop every version but the present one
 ///
 /// Journal and checkpoints go, with acked events and the decisions that wait for
-/// no person, and what they held is overwritten in the file. A secret that is in
-/// the present state must be taken out of it first. It can't be undone.
+/// no person, and what they held is overwritten in the file; what adrt logs shows
+/// goes too, but not the last output that adrt crashes show tells of. A secret that
+/// is in the present state must be taken out of it first. It can't be undone.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   adrt state patch '{\"token\": null}' && adrt history forget --path token --yes")]

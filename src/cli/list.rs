@@ -47,10 +47,8 @@ pub fn main(args: &ListArgs, context: &Context) -> Result<u8, Failure> {
         return Ok(DONE);
     }
     context.out.table(&table(context, &found))?;
-    for (name, status) in &found {
-        if let Err(failure) = status {
-            super::output::note(&format!("{name}: {failure}"));
-        }
+    for failure in found.iter().filter_map(|(_, status)| status.as_ref().err()) {
+        super::output::note(&failure.to_string());
     }
     Ok(DONE)
 }
@@ -69,8 +67,9 @@ const COLUMNS: [(&str, Column, Option<u8>); 8] = [
     ("INBOX", Column::Right, Some(3)),
     ("NOTE", Column::Fill, None),
 ];
-/// Columns of the screen that a note takes at least.
-const NOTE_WIDTH_LEAST: usize = 20;
+/// Columns of the screen that the notes take at least, if they have so much to
+/// say: a crash loop with its count.
+const NOTE_WIDTH_LEAST: usize = 32;
 
 fn table(context: &Context, found: &[Found]) -> Table {
     let rows: Vec<[String; COLUMNS.len()]> =
@@ -90,9 +89,10 @@ fn fitting(width: usize, rows: &[[String; COLUMNS.len()]]) -> Vec<usize> {
     let of_column = |at: usize| {
         let (name, column, _) = COLUMNS[at];
         let cells = rows.iter().map(|row| row[at].chars().count());
+        let widest = cells.chain([name.len()]).max().unwrap_or(0);
         match column {
-            Column::Fill => NOTE_WIDTH_LEAST,
-            Column::Left | Column::Right => cells.chain([name.len()]).max().unwrap_or(0),
+            Column::Fill => widest.min(NOTE_WIDTH_LEAST),
+            Column::Left | Column::Right => widest,
         }
     };
     let mut kept: Vec<usize> = (0..COLUMNS.len()).collect();
@@ -113,11 +113,15 @@ fn cells(
     status: &Result<Status, Failure>,
 ) -> [String; COLUMNS.len()] {
     let none = || NONE.to_owned();
-    let Ok(status) = status else {
-        let mut cells = std::array::from_fn(|_| none());
-        cells[0] = name.to_owned();
-        cells[1] = "unreadable".to_owned();
-        return cells;
+    let status = match status {
+        Ok(status) => status,
+        Err(failure) => {
+            let mut cells = std::array::from_fn(|_| none());
+            cells[0] = name.to_owned();
+            cells[1] = "unreadable".to_owned();
+            cells[COLUMNS.len() - 1] = escaped(&failure.why);
+            return cells;
+        }
     };
     let number = |count: Option<u64>| count.map_or_else(none, |count| count.to_string());
     let troubles = status.troubles();
@@ -170,15 +174,19 @@ mod tests {
 
     #[test]
     fn a_narrow_screen_has_fewer_columns() {
-        let row = ["night-watch", "backoff", "3 min", "12", "11", "104", "3", "a long note"];
-        let rows = [row.map(str::to_owned)];
-        let names = |width| -> Vec<&str> {
-            fitting(width, &rows).into_iter().map(|at| COLUMNS[at].0).collect()
+        let row = |note| {
+            ["night-watch", "backoff", "3 min", "12", "11", "104", "3", note].map(str::to_owned)
         };
+        let of = |width, note| -> Vec<&str> {
+            fitting(width, &[row(note)]).into_iter().map(|at| COLUMNS[at].0).collect()
+        };
+        let names = |width| of(width, "crash loop: 7 crashes in a row, exited with code 3");
         let all = ["AGENT", "PHASE", "SINCE", "RUN", "RESTARTS", "VERSION", "INBOX", "NOTE"];
-        assert_eq!(names(90), all);
-        assert_eq!(names(80), ["AGENT", "PHASE", "SINCE", "RESTARTS", "VERSION", "INBOX", "NOTE"]);
-        assert_eq!(names(60), ["AGENT", "PHASE", "SINCE", "INBOX", "NOTE"]);
-        assert_eq!(names(40), ["AGENT", "PHASE", "SINCE", "NOTE"]);
+        assert_eq!(names(100), all);
+        assert_eq!(names(90), ["AGENT", "PHASE", "SINCE", "RESTARTS", "VERSION", "INBOX", "NOTE"]);
+        assert_eq!(names(72), ["AGENT", "PHASE", "SINCE", "INBOX", "NOTE"]);
+        assert_eq!(names(50), ["AGENT", "PHASE", "SINCE", "NOTE"]);
+        // Where there is little to say, the numbers have the room.
+        assert_eq!(of(72, "–"), all);
     }
 }

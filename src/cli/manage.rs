@@ -2,8 +2,9 @@
 
 use super::failure::{Failure, Kind};
 use super::json::Object;
-use super::output::{agrees, can_ask};
-use super::{Context, DONE, agent, logs};
+use super::output::{agrees, can_ask, note};
+use super::{Context, DONE, agent};
+use crate::runtime::log_file;
 use crate::store::home::{Home, HomeError};
 use crate::store::lock::{HolderKind, Lock, LockError};
 
@@ -27,7 +28,7 @@ pub struct RmArgs {
 
 /// Give an agent another name
 ///
-/// Its directory is renamed in one step. The agent must not run; start it
+/// Its directory is renamed in one step, and its log with it. The agent must not run; start it
 /// with -n NEW afterwards.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -61,11 +62,11 @@ pub fn rm(args: &RmArgs, context: &Context) -> Result<u8, Failure> {
             .why("nobody is there to agree, and it can't be undone")
             .hint(format!("adrt rm {name} --yes"))
     })?;
-    let log = home.log_place();
+    let log = log_file::place(&home);
     home.remove(lock)
         .map_err(|error| agent::of_home(format!("{name} can't be deleted"), &error))?;
     if let Some(log) = log {
-        logs::forget(&home, &log);
+        log_file::remove_at(&log);
     }
     if args.json {
         let text = Object::new().text("agent", name).number("deleted", true).finish();
@@ -125,10 +126,14 @@ pub fn of_lock(home: &Home, what: &str, error: LockError) -> Failure {
 pub fn rename(args: &RenameArgs, context: &Context) -> Result<u8, Failure> {
     let home = agent::choose(context, args.agent.as_deref())?;
     let old = home.agent();
-    let renamed = home.rename(&args.new).map_err(|error| {
+    let (renamed, lock) = home.rename(&args.new).map_err(|error| {
         agent::of_home(format!("{old} can't be renamed to {}", args.new), &error)
     })?;
     let new = renamed.agent();
+    if let Err(error) = log_file::carry_over(&home, &renamed) {
+        note(&format!("adrt: the log of {old} stays where it is: {error}"));
+    }
+    drop(lock);
     if args.json {
         context.out.json(&Object::new().text("agent", new).text("was", old).finish())?;
     } else {

@@ -332,9 +332,13 @@ impl Page {
     }
 }
 
-/// The text with blanks turned into line ends so that it fits. Colours take no
-/// room, and go on over a line end.
-fn folded(text: &str, room: usize) -> String {
+/// The text with blanks turned into line ends so that each line of it fits.
+/// Colours take no room, and go on over a line end.
+pub fn folded(text: &str, room: usize) -> String {
+    text.split('\n').map(|line| folded_line(line, room)).collect::<Vec<_>>().join("\n")
+}
+
+fn folded_line(text: &str, room: usize) -> String {
     let mut out = String::with_capacity(text.len());
     let mut used = 0;
     for (at, word) in text.split(' ').enumerate() {
@@ -389,6 +393,7 @@ mod tests {
         assert_eq!(page.lay_out(Paint::PLAIN), "  pid      12\n  version  3\n");
         page.field("says", "one\ntwo");
         assert!(page.lay_out(Paint::PLAIN).ends_with("  says     one\n           two\n"));
+        assert_eq!(page.lay_out_in(18, Paint::PLAIN), page.lay_out(Paint::PLAIN));
         let mut page = Page::new();
         let more = Paint { on: true }.dim("  (say more)");
         page.field("last", format!("a long tale{more}"));

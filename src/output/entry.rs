@@ -47,18 +47,18 @@ impl Entry {
         }
     }
 
-    /// Its text, where there are no fields.
-    pub fn text(&self) -> Cow<'_, str> {
+    /// What is said, as one line that is not yet escaped.
+    pub fn said(&self) -> Cow<'_, str> {
         match &self.rest {
-            Some(rest) => format!("{} {rest}", self.message).into(),
-            None => (&self.message).into(),
+            Some(rest) => Cow::Owned(format!("{} {rest}", self.message)),
+            None => Cow::Borrowed(&self.message),
         }
     }
 
-    /// As one line, not yet escaped.
+    /// The same, and who says it.
     pub(super) fn plain(&self) -> String {
         let who = if self.from_agent { "agent" } else { "adrt" };
-        format!("{who}: {}", self.text())
+        format!("{who}: {}", self.said())
     }
 
     /// What it counts for in a queue.

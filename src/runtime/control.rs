@@ -20,6 +20,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
+use super::log_file::log_beside;
 use crate::protocol::error::{Kind, WireError};
 use crate::protocol::reply;
 use crate::store::home::Home;
@@ -60,11 +61,6 @@ impl Bound {
     }
 }
 
-/// The log beside an agent's socket.
-pub fn log_beside(socket: &Path) -> PathBuf {
-    socket.with_extension("log")
-}
-
 /// Lets those read the log who may use the socket.
 pub(super) fn share_log(path: &Path) {
     share(path, 0o640);
@@ -77,8 +73,12 @@ pub(super) fn share_log(path: &Path) {
 /// # Errors
 /// Neither place will have it.
 pub fn bind(runtime_dir: &Path, home: &Home) -> io::Result<Bound> {
-    bind_at(runtime_dir.join(home.socket_name()))
-        .or_else(|_| bind_at(home.dir.join("control.sock")))
+    bind_at(runtime_dir.join(home.socket_name())).or_else(|_| bind_at(socket_within(home)))
+}
+
+/// The socket's place beside the database.
+pub(super) fn socket_within(home: &Home) -> PathBuf {
+    home.dir.join("control.sock")
 }
 
 fn bind_at(path: PathBuf) -> io::Result<Bound> {

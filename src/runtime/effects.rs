@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::child::Child;
 use super::driver::Driver;
+use super::log_file::FORGOTTEN;
 use super::{rules, told};
 use crate::output::{Entry, Priority, Stream};
 use crate::store::writer::Command;
@@ -40,6 +41,7 @@ impl Driver {
                     }
                 }
                 Effect::Reload => self.reread_rules(),
+                Effect::ForgetLog => self.forget_log(),
                 Effect::Post(row) => self.post_office.send(row),
                 Effect::Notify(notice) => self.manager.tell(notice),
                 Effect::Alert(alert) => self.alerts.raise(alert),
@@ -103,7 +105,7 @@ impl Driver {
     fn tell(&self, level: Level, mut entry: Entry) {
         if level >= self.told_from.min(Level::Info) {
             let stream = if entry.from_agent { Stream::Log } else { Stream::Adrt };
-            self.log.line(stream, &entry.text());
+            self.log.line(stream, &entry.said());
         }
         let is_looked_for = entry.message_id.is_some() && self.stderr.is_journal();
         if is_looked_for {
@@ -120,6 +122,11 @@ impl Driver {
             self.log.line(Stream::Adrt, &format!("the run is over: {}", verdict.message));
         }
         self.verdict = Some(verdict);
+    }
+
+    fn forget_log(&self) {
+        self.log.clear();
+        self.log.line(Stream::Adrt, FORGOTTEN);
     }
 
     /// Writes what the log still holds back: once a turn, however many lines

@@ -34,6 +34,7 @@ mod environment;
 pub mod foreground;
 mod job;
 mod life;
+pub mod log_file;
 mod manager;
 pub mod metrics;
 pub mod offline;
@@ -51,7 +52,6 @@ mod variables;
 mod wire;
 
 pub use attach::attach;
-pub use control::log_beside;
 pub use run::{RunError, run};
 
 pub use crate::feed::SourceError;

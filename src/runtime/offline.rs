@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::log_file;
 use crate::clock;
 use crate::store::failure::OpenError;
 use crate::store::home::Home;
@@ -86,13 +87,14 @@ fn perform(
     machine.handle(clock::now(), Input::Restored(Box::new(restored)), &mut effects);
     let input = Input::Operator { conn: 0, uid: 0, line: request.as_bytes() };
     machine.handle(clock::now(), input, &mut effects);
-    let answer = carry_out(&mut machine, &mut store, effects)?;
+    let answer = carry_out(home, &mut machine, &mut store, effects)?;
     store.close().map_err(OfflineError::Store)?;
     Ok(answer)
 }
 
 /// Commits what the machine sends until it answers.
 fn carry_out(
+    home: &Home,
     machine: &mut Machine,
     store: &mut Store,
     mut effects: Vec<Effect>,
@@ -104,6 +106,7 @@ fn carry_out(
                 Effect::Reply { bytes, .. } => return Ok(bytes),
                 Effect::Persist(unit) => units.push(unit),
                 Effect::Resume { .. } => units.clear(),
+                Effect::ForgetLog => log_file::forget(home),
                 Effect::Log { .. } | Effect::Notify(_) | Effect::PassLine => {}
                 // There is no agent to do these to.
                 Effect::Spawn { .. }

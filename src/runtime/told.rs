@@ -93,10 +93,10 @@ mod tests {
     #[test]
     fn an_agents_line_ends_with_its_fields() {
         let told = entry(Level::Info, "hi".into(), true, None, Some("{\"a\":1}".into()));
-        assert_eq!(told.text(), "hi {\"a\":1}");
+        assert_eq!(told.said(), "hi {\"a\":1}");
         let fields = Some("{\"code\":1}".into());
         let told = entry(Level::Info, "hi".into(), false, Some(Occasion::Crashed), fields);
-        assert_eq!((&*told.text(), told.message_id.map(str::len)), ("hi", Some(32)));
+        assert_eq!((&*told.said(), told.message_id.map(str::len)), ("hi", Some(32)));
         assert_eq!(told.fields, [("ADRT_CODE".to_owned(), "1".to_owned())]);
     }
 }

@@ -319,12 +319,14 @@ impl Home {
         sync_parent(&self.dir)
     }
 
-    /// Gives the agent another name. Refused while anybody holds it.
+    /// Gives the agent another name. Refused while anybody holds it; the lock
+    /// that was taken for it comes with the new home, for what is still to be
+    /// done before anybody runs it.
     ///
     /// # Errors
     /// [`HomeError::Missing`], [`HomeError::Exists`], [`HomeError::Held`],
     /// [`HomeError::BadName`], the system's refusal.
-    pub fn rename(&self, name: &str) -> Result<Self, HomeError> {
+    pub fn rename(&self, name: &str) -> Result<(Self, Lock), HomeError> {
         if !self.exists() {
             return Err(HomeError::Missing(self.dir.clone()));
         }
@@ -339,9 +341,8 @@ impl Home {
             LockError::Home(error) => error,
         })?;
         fs::rename(&self.dir, &target.dir).map_err(|e| io_error(&self.dir, e))?;
-        drop(lock);
         sync_parent(&target.dir)?;
-        Ok(target)
+        Ok((target, lock))
     }
 }
 

@@ -213,6 +213,7 @@ impl Machine {
         }
         self.note_own(&flight, &answers);
         self.note_greeting(&flight);
+        self.note_forgotten(&flight.work, &answers);
         self.answer_body(&flight.origin, flight.body, &answers);
         self.catch_up_environment(&flight.work);
         self.follow_up(flight.follow);
@@ -239,6 +240,14 @@ impl Machine {
             | Work::Informed { .. }
             | Work::Own(_)
             | Work::Answered(_) => {}
+        }
+    }
+
+    /// What was forgotten is to be found nowhere else.
+    fn note_forgotten(&mut self, work: &Work, answers: &[Answer]) {
+        let is_forgetting = matches!(work, Work::Request(Request::HistoryForget { .. }));
+        if is_forgetting && removed(answers) != (0, 0) {
+            self.out.push(Effect::ForgetLog);
         }
     }
 
@@ -303,7 +312,11 @@ impl Machine {
             Body::AwaitsBytes(text) => Ok(Text::Plain(with_bytes(text, answers))),
             Body::Recalled => Ok(Text::Plain(recalled(answers))),
             Body::Checkpoints => Ok(Text::Plain(checkpoints(answers))),
-            Body::Removed => Ok(Text::Plain(removed(answers))),
+            Body::Removed => {
+                let (checkpoints, versions) = removed(answers);
+                let text = format!("{{\"checkpoints\":{checkpoints},\"versions\":{versions}}}");
+                Ok(Text::Plain(text))
+            }
             Body::Looked => Ok(Text::Plain(shown::looked(answers))),
             Body::Reopened { version } => Ok(Text::Plain(shown::reopened(version, answers))),
             Body::Later(until) => return self.wait_for_event(origin.clone(), until),
@@ -462,7 +475,8 @@ fn checkpoints(answers: &[Answer]) -> String {
     format!("{{\"checkpoints\":[{}]}}", list.join(","))
 }
 
-fn removed(answers: &[Answer]) -> String {
+/// Checkpoints and changes that were deleted.
+fn removed(answers: &[Answer]) -> (u64, u64) {
     let (mut gone, mut rows) = (0, 0);
     for answer in answers {
         if let Answer::Removed { checkpoints, versions } = answer {
@@ -470,7 +484,7 @@ fn removed(answers: &[Answer]) -> String {
             rows += versions;
         }
     }
-    format!("{{\"checkpoints\":{gone},\"versions\":{rows}}}")
+    (gone, rows)
 }
 
 #[cfg(test)]

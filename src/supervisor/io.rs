@@ -300,6 +300,9 @@ pub enum Effect {
     /// Read the rules file again, and answer with [`Input::Policy`], or
     /// [`Input::PolicyRefused`] if it has a mistake.
     Reload,
+    /// Old versions were forgotten: so is what the log of the agent's output
+    /// holds, which may say what they did.
+    ForgetLog,
     /// Tell the service manager.
     Notify(Notice),
     /// Tell the operator, on adrt's stderr.

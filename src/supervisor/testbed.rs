@@ -159,6 +159,7 @@ impl Bed {
                 | Effect::LetGo { .. }
                 | Effect::Post(_)
                 | Effect::Reload
+                | Effect::ForgetLog
                 | Effect::Reply { .. }
                 | Effect::Notify(_)
                 | Effect::Log { .. }

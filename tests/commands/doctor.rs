@@ -230,5 +230,36 @@ fn an_adrt_that_does_not_answer() {
     nix::sys::signal::kill(pid, nix::sys::signal::SIGSTOP).expect("it is there");
     let found = doctor(&world);
     assert_eq!(level(&found, "running"), "problem", "{found:?}");
+    let running_said = found.iter().find(|f| f["check"] == "running").expect("it is there");
+    assert_eq!(running_said["do"], format!("kill -CONT {pid}"));
+    let page = world.ok(&["status"]);
+    assert!(page.contains("unreachable") && page.contains("was stopped, as by SIGSTOP"), "{page}");
+    let line = String::from_utf8(output(&mut world.adrt(&["status", "--check"])).stdout);
+    assert!(line.expect("text").contains(&format!("; kill -CONT {pid} ")));
     assert_eq!(level(&found, "database"), "ok", "{found:?}");
+}
+
+#[test]
+fn an_adrt_that_was_killed_and_not_started_again() {
+    let world = World::new();
+    drop(world.idle("a"));
+    let found = doctor(&world);
+    assert_eq!(level(&found, "lost"), "problem", "{found:?}");
+    world.ok(&["run", "-n", "a", "--", "true"]);
+    let found = doctor(&world);
+    assert_eq!(level(&found, "lost"), "nothing", "{found:?}");
+}
+
+#[test]
+fn a_narrow_screen_is_enough() {
+    let world = World::with(&["a"]);
+    let said = output(world.adrt(&["doctor"]).env("COLUMNS", "50"));
+    let page = String::from_utf8(said.stdout).expect("text");
+    assert!(
+        page.lines().any(|line| line.starts_with("ok ") && line.chars().count() > 41),
+        "{page}"
+    );
+    let is_word = |line: &str| line.trim().split(' ').count() == 1;
+    assert!(page.lines().all(|line| line.chars().count() <= 50 || is_word(line)), "{page}");
+    assert!(page.lines().any(|line| line.starts_with("         try: ")), "{page}");
 }

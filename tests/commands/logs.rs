@@ -154,3 +154,73 @@ fn several_agents_have_a_line_each_and_the_worst_is_told() {
     assert!(line.starts_with("a down: exited with code 0") && line.lines().count() == 1, "{line}");
     assert!(running.status()["usage"]["memory_bytes"].as_u64() > Some(0));
 }
+
+/// Every file of the runtime directory.
+fn runtime_files(world: &World) -> Vec<String> {
+    let entries = std::fs::read_dir(world.path("run")).expect("it is there");
+    entries.map(|entry| entry.expect("entry").file_name().into_string().expect("text")).collect()
+}
+
+#[test]
+fn a_renamed_agent_takes_its_log_along_and_leaves_none_behind() {
+    let world = World::new();
+    ran_twice(&world);
+    let before = lines(&world, &[]);
+    world.ok(&["rename", "a", "b"]);
+    assert_eq!(lines(&world, &["b"]), before);
+    world.ok(&["run", "-n", "b", "--sensors-every", "0", "--", "true"]);
+    assert_eq!(lines(&world, &["b"])[..before.len()], before);
+    let files = runtime_files(&world);
+    assert!(files.len() == 1 && files[0].starts_with("b-"), "{files:?}");
+    world.ok(&["rm", "b", "--yes"]);
+    assert!(runtime_files(&world).is_empty());
+}
+
+#[test]
+fn the_log_beside_the_database_is_found_under_the_new_name() {
+    let world = World::new();
+    // No socket has room under that path.
+    let long = world.path(&"x".repeat(100));
+    let script = world.script("says.sh", "echo hello");
+    let mut run = world.adrt(&["run", "-n", "a", "--", "sh", text(&script)]);
+    assert!(output(run.env("ADRT_RUNTIME_DIR", &long)).status.success());
+    world.ok(&["rename", "a", "b"]);
+    assert_eq!(texts(&lines(&world, &["b"])), ["hello"]);
+}
+
+#[test]
+fn what_is_forgotten_is_not_in_the_log_either() {
+    let world = World::new();
+    let secret = "printf 'the secret\n'; exec sleep 1000";
+    let running = world.run("a", &["run", "-n", "a", "--", "sh", "-c", secret], "running");
+    let wait_for_it = |what: &str| {
+        until(what, || lines(&world, &[]).iter().any(|line| line["text"] == *what).then_some(()));
+    };
+    let kept = || -> Vec<u8> {
+        let files = runtime_files(&world);
+        let logs = files.iter().filter(|name| name.ends_with(".log"));
+        logs.flat_map(|name| std::fs::read(world.path("run").join(name)).expect("log")).collect()
+    };
+    let has_secret = || kept().windows(10).any(|bytes| bytes == b"the secret");
+    wait_for_it("the secret");
+    world.ok(&["state", "patch", "a", "{\"token\": 1}"]);
+    world.ok(&["state", "patch", "a", "{\"token\": 2}"]);
+    // Where nothing is forgotten the log stays.
+    world.ok(&["history", "forget", "a", "--path", "nothing", "--yes"]);
+    assert!(has_secret());
+    world.ok(&["history", "forget", "a", "--yes"]);
+    wait_for_it("old versions were forgotten, and what was here before");
+    assert!(!has_secret());
+    drop(running);
+
+    // And by a command, where nobody runs it.
+    let words = ["run", "-n", "a", "--sensors-every", "0", "--", "printf", "the secret\n"];
+    world.ok(&words);
+    assert!(has_secret());
+    world.ok(&["state", "patch", "a", "{\"token\": 3}"]);
+    world.ok(&["history", "forget", "a", "--yes"]);
+    assert!(!has_secret());
+    // Nor does the ledger take its place.
+    let left = lines(&world, &[]);
+    assert_eq!((left.len(), &left[0]["stream"]), (1, &json!("adrt")), "{left:?}");
+}

@@ -40,6 +40,22 @@ fn an_agent_in_its_delay_is_degraded() {
 }
 
 #[test]
+fn an_end_is_told_as_the_ledger_has_it() {
+    let world = World::new();
+    let delays = ["--backoff-initial", "1h", "--backoff-max", "1h"];
+    let hangs = ["--hang-timeout", "100ms", "--", "sleep", "1000"];
+    let words = [&["run", "-n", "a"], &delays[..], &hangs].concat();
+    let running = world.run("a", &words, "backoff");
+    let status = running.status();
+    // Not that of the next one.
+    assert_eq!(status["start_reason"], "first");
+    assert_eq!(status["last_exit"]["class"], "hang");
+    let summary = status["last_exit"]["summary"].as_str().expect("text");
+    assert!(summary.contains(": it hung"), "{summary}");
+    assert!(world.ok(&["list"]).contains(": it hung"));
+}
+
+#[test]
 fn writes_go_through_the_running_adrt() {
     let world = World::new();
     let running = world.idle("a");

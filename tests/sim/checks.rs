@@ -192,6 +192,7 @@ impl Checks {
             | Effect::PassLine
             | Effect::Post(_)
             | Effect::Reload
+            | Effect::ForgetLog
             | Effect::Notify(Notice::Status(_) | Notice::ExtendTimeout(_))
             | Effect::Log { .. } => {}
             Effect::Alert(alert) => self.run.alert(alert),

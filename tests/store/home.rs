@@ -235,7 +235,9 @@ fn a_rename_moves_all_and_is_refused_while_held() {
     drop(held);
     assert!(matches!(place.home.rename("../x"), Err(HomeError::BadName(_))));
     assert!(matches!(place.home.rename("agent"), Err(HomeError::Exists(_))));
-    let other = place.home.rename("other").unwrap();
+    let (other, lock) = place.home.rename("other").unwrap();
+    assert!(matches!(Lock::take(&other, HolderKind::Run, None), Err(LockError::Held(_))));
+    drop(lock);
     assert!(!place.home.exists() && other.exists());
     assert_eq!(Reader::open(&other).unwrap().newest().unwrap().version, 1);
     assert!(matches!(place.home.rename("third"), Err(HomeError::Missing(_))));

@@ -3,7 +3,7 @@
 use super::dump;
 use crate::cli::Context;
 use crate::cli::output::Page;
-use crate::cli::text::{escaped, span, wrapped};
+use crate::cli::text::{escaped, span};
 use crate::store::ledger::{IncarnationEnding, IncarnationRow};
 use crate::supervisor::io::{Exit, ExitClass, Scope, StepAttempt};
 
@@ -11,61 +11,46 @@ use crate::supervisor::io::{Exit, ExitClass, Scope, StepAttempt};
 const HELD_SHOWN_MAX: usize = 8;
 /// Steps that are named on a page; the rest is counted.
 const STEPS_SHOWN_MAX: usize = 4;
-/// Columns that the names take, with the blanks around them.
-const NAMES_WIDTH: usize = 14;
 
 /// What is known of it but its output.
 pub(super) fn page(context: &Context, row: &IncarnationRow, end: &IncarnationEnding) -> Page {
-    let mut sheet = Sheet { page: Page::new(), room: context.out.width - NAMES_WIDTH };
+    let mut page = Page::new();
     let moment = &context.moment;
-    sheet.line("ended", &moment.both(end.ended));
+    page.field("ended", moment.both(end.ended));
     if let Some(begun) = row.begun {
-        sheet.line("started", &format!("{} ({})", moment.local(begun), escaped(&row.reason)));
+        page.field("started", format!("{} ({})", moment.local(begun), escaped(&row.reason)));
     }
     if end.class != ExitClass::ExecFailed.as_str() {
-        sheet.line("lived", &span(end.uptime));
+        page.field("lived", span(end.uptime));
     }
-    sheet.line("class", &escaped(&end.class));
+    page.field("class", escaped(&end.class));
     if let Some(who) = &row.asked_by {
-        sheet.line("asked by", &escaped(who));
+        page.field("asked by", escaped(who));
     }
     if row.process.pid > 0 {
-        sheet.line("pid", &row.process.pid.to_string());
+        page.field("pid", row.process.pid.to_string());
     }
     if let Some(release) = &row.release {
-        sheet.line("release", &escaped(release));
+        page.field("release", escaped(release));
     }
     if !row.held.is_empty() {
-        sheet.line("in hand", &in_hand(&row.held));
+        page.field("in hand", in_hand(&row.held));
     }
     if !row.steps.is_empty() {
-        sheet.line("in step", &in_steps(&row.steps));
+        page.field("in step", in_steps(&row.steps));
     }
-    sheet.line("version", &end.version.to_string());
+    page.field("version", end.version.to_string());
     if let Some(checkpoint) = row.pinned {
-        sheet.line("checkpoint", &format!("{checkpoint}, kept as the newest there was"));
+        page.field("checkpoint", format!("{checkpoint}, kept as the newest there was"));
     }
     if let Some(Exit::Signal { core: true, .. }) = end.exit {
-        sheet.line("core", &dump::hint(row.process.pid));
+        page.field("core", dump::hint(row.process.pid));
     }
-    sheet.line("next start", &next(context, row, end));
+    page.field("next start", next(context, row, end));
     if row.damaged {
-        sheet.line("damaged", "a checksum does not hold; some of this may be wrong");
+        page.field("damaged", "a checksum does not hold; some of this may be wrong");
     }
-    sheet.page
-}
-
-/// The page while it is put together.
-struct Sheet {
-    page: Page,
-    /// Columns for values.
-    room: usize,
-}
-
-impl Sheet {
-    fn line(&mut self, name: &'static str, value: &str) {
-        self.page.field(name, wrapped(value, self.room));
-    }
+    page
 }
 
 /// The delay that was chosen, why, and what came of it.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::Finding;
 use super::place::any_integer;
 use crate::cli::client;
+use crate::cli::status::is_stopped;
 use crate::cli::text::{bytes, counted};
 use crate::clock::span;
 use crate::store::home::{Home, HomeError};
@@ -147,10 +148,12 @@ fn running(home: &Home, card: bool) -> Vec<Finding> {
         Ok(said) => judge_running(home.agent(), &said, card),
         Err(failure) => {
             let what = format!("its adrt (process {}) does not answer", holder.pid);
-            let cure = format!(
-                "kill -TERM {0}, then kill -KILL {0}; nothing acknowledged is lost",
-                holder.pid
-            );
+            let pid = holder.pid;
+            let cure = if is_stopped(pid.into()) {
+                format!("kill -CONT {pid}")
+            } else {
+                format!("kill -TERM {pid}, then kill -KILL {pid}; nothing acknowledged is lost")
+            };
             vec![Finding::problem("running", what, failure.why, cure)]
         }
     }
@@ -173,7 +176,10 @@ fn judge_running(agent: &str, said: &Said, card: bool) -> Vec<Finding> {
     if let Some(environment) = pressed {
         let worst = environment.worst.as_deref().unwrap_or("several");
         let what = format!("pressure on the machine is {} ({worst})", environment.level);
-        let why = "decisions are more careful, and the agent may be killed for want of memory";
+        let why = match worst {
+            "memory" => "decisions are more careful, and the agent may be killed for its memory",
+            _ => "decisions are more careful, and work takes longer",
+        };
         found.push(Finding::warning("environment", what, why, format!("adrt status {agent}")));
     }
     if let (Some(used), Some(most)) = (said.file_bytes, said.counters.max_db.filter(|max| *max > 0))
@@ -275,7 +281,7 @@ fn database(home: &Home, reader: &Reader) -> Vec<Finding> {
     found.extend(schema(agent, &summary));
     found.extend(log(home));
     found.extend(reserve(home));
-    found.extend(crashes(agent, &summary));
+    found.extend(crashes(agent, &summary, client::running(home).is_some()));
     found.extend(for_people(agent, &inbox, reviews));
     found
 }
@@ -328,7 +334,7 @@ fn reserve(home: &Home) -> Option<Finding> {
 }
 
 /// How it has fared.
-fn crashes(agent: &str, summary: &Summary) -> Option<Finding> {
+fn crashes(agent: &str, summary: &Summary, is_held: bool) -> Option<Finding> {
     const CHECK: &str = "crashes";
     let cure =
         format!("adrt crashes list {agent}; adrt crashes show {agent} ID has the last output");
@@ -338,7 +344,14 @@ fn crashes(agent: &str, summary: &Summary) -> Option<Finding> {
         let why = "each next start waits longer, a minute at most unless set otherwise";
         return Some(Finding::problem(CHECK, what, why, cure));
     }
-    let last = summary.incarnation.as_ref().and_then(|row| row.end.as_ref());
+    let row = summary.incarnation.as_ref();
+    if !is_held && row.is_some_and(|row| row.end.is_none()) {
+        let what = "its adrt was killed, or the machine went down; nobody has started it since";
+        let why = "it does nothing; all that was acknowledged is there at the next start";
+        let cure = format!("start its service, or adrt run -n {agent} … as before");
+        return Some(Finding::problem("lost", what, why, cure));
+    }
+    let last = row.and_then(|row| row.end.as_ref());
     let last = last.filter(|end| end.crash)?;
     let what = format!("its last end was a crash: {}", last.summary);
     Some(Finding::warning(CHECK, what, "nobody but you looks into why", cure))
@@ -385,9 +398,9 @@ mod tests {
         summary.moved_to = Some("/elsewhere".to_owned());
         assert_eq!(schema("a", &summary).map(|found| found.level), Some(Level::Ok));
         // A crash loop is worse than a crash.
-        assert_eq!(crashes("a", &summary), None);
+        assert_eq!(crashes("a", &summary, false), None);
         summary.restart.crashes_in_row = CRASH_LOOP;
-        assert_eq!(crashes("a", &summary).map(|found| found.level), Some(Level::Problem));
+        assert_eq!(crashes("a", &summary, false).map(|found| found.level), Some(Level::Problem));
         store.close().unwrap();
     }
 

@@ -18,7 +18,7 @@ mod unit;
 use std::path::Path;
 
 use super::json::{Object, array};
-use super::output::Tint;
+use super::output::{Tint, folded};
 use super::text::{counted, escaped};
 use super::{Context, DONE, agent};
 use crate::cli::failure::{Failure, Kind};
@@ -45,6 +45,9 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// Columns that the level takes, with the blank behind it.
+const LEVEL_WIDTH: usize = 9;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,13 +138,15 @@ impl Finding {
         let level =
             context.out.paint.tint(self.level.tint(), &format!("{:<8}", self.level.as_str()));
         let agent = self.agent.as_ref().map_or_else(String::new, |agent| format!("{agent}: "));
-        let mut text = format!("{level} {}{}\n", escaped(&agent), escaped(&self.what));
+        let mut text = escaped(&agent) + &escaped(&self.what);
         for (head, line) in [("why", &self.why), ("try", &self.cure)] {
             if !line.is_empty() {
-                text.push_str(&format!("         {head}: {}\n", escaped(line)));
+                text.push_str(&format!("\n{head}: {}", escaped(line)));
             }
         }
-        text
+        let room = context.out.width.saturating_sub(LEVEL_WIDTH);
+        let text = folded(&text, room).replace('\n', &format!("\n{}", " ".repeat(LEVEL_WIDTH)));
+        format!("{level} {text}\n")
     }
 }
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 pub use lines::Line;
-pub use source::{forget, last};
+pub use source::last;
 
 use self::lines::Lines;
 use super::failure::{Failure, Kind};

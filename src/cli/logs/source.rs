@@ -8,7 +8,7 @@ use super::lines::{Line, Lines};
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::{client, past};
 use crate::output::{LogReader, Stream, Tail};
-use crate::runtime::log_beside;
+use crate::runtime::log_file::log_beside;
 use crate::store::home::Home;
 use crate::store::ledger::IncarnationRow;
 
@@ -49,17 +49,6 @@ pub fn of_log(home: &Home, path: &Path, error: &io::Error) -> Failure {
             failure.hint("run it as the user the agent runs as (sudo -u USER adrt …)")
         }
         _ => failure.hint(format!("adrt crashes show {}", home.agent())),
-    }
-}
-
-/// Deletes the log of an agent that is deleted. Whoever wrote down where it is
-/// may have been the agent itself: nothing goes that is no log of that name.
-pub fn forget(home: &Home, path: &Path) {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let prefix = format!("{}-", home.agent());
-    let is_its = name.is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".log"));
-    if is_its && LogReader::open(path).is_ok() {
-        let _best_effort = std::fs::remove_file(path);
     }
 }
 

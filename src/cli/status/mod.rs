@@ -13,7 +13,7 @@ mod processes;
 mod trouble;
 
 pub use environment::{Change, Environment};
-pub use processes::Usage;
+pub use processes::{Usage, is_stopped};
 
 use std::time::Duration;
 
@@ -26,9 +26,11 @@ use super::output::Tint;
 use super::{Context, DONE, agent, client, list, logs, past};
 use crate::clock::{self, Wall};
 use crate::store::home::Home;
+use crate::store::ledger::{IncarnationEnding, IncarnationRow};
 use crate::store::lock::Holder;
 use crate::store::read::{ReadError, Reader, Summary};
 use crate::store::read_work::InboxSummary;
+use crate::supervisor::io::Exit;
 
 /// Lines of output on a page.
 const LINES_SHOWN: usize = 10;
@@ -382,6 +384,8 @@ struct Kept {
     reviews: usize,
     timers: usize,
     written_in_a_day: u64,
+    /// The newest two processes.
+    newest: Vec<IncarnationRow>,
 }
 
 impl Kept {
@@ -395,6 +399,7 @@ impl Kept {
             reviews: reader.reviews(true, u64::MAX)?.len(),
             timers: reader.timers()?.len(),
             written_in_a_day: reader.written_in_a_day(clock::wall())?,
+            newest: reader.incarnations(false, None, 2)?,
         })
     }
 }
@@ -419,6 +424,7 @@ fn of_running(home: &Home, holder: &Holder) -> Status {
     let own = status.pid.filter(|_| status.phase != ATTACHED);
     status.usage = own.and_then(|pid| processes::usage(home.agent(), pid));
     let Some(kept) = kept else { return status };
+    told_by_ledger(&mut status, &kept.newest);
     if status.updated.is_none() {
         status.updated = kept.summary.updated.map(Wall::rfc3339);
     }
@@ -436,20 +442,32 @@ fn of_running(home: &Home, holder: &Holder) -> Status {
     status
 }
 
+/// Why a process was started and how one ended, as it was written down: its
+/// adrt keeps the reason of the next start, and less of an end's story.
+fn told_by_ledger(status: &mut Status, newest: &[IncarnationRow]) {
+    if let Some(row) = newest.iter().find(|row| Some(row.id) == status.incarnation) {
+        status.start_reason = Some(row.reason.clone());
+    }
+    if let Some(end) = newest.iter().find_map(|row| row.end.as_ref()) {
+        status.last_exit = Some(last_exit(end));
+    }
+}
+
+fn last_exit(end: &IncarnationEnding) -> LastExit {
+    let (code, signal) = match end.exit {
+        Some(Exit::Code(code)) => (Some(code), None),
+        Some(Exit::Signal { signal, .. }) => (None, Some(signal)),
+        None => (None, None),
+    };
+    let (class, summary) = (Some(end.class.clone()), end.summary.clone());
+    LastExit { class, code, signal, summary }
+}
+
 fn of_stopped(home: &Home, kept: &Kept) -> Status {
     let Kept { summary, reviews, timers, .. } = kept;
     let row = summary.incarnation.as_ref();
     let end = row.and_then(|row| row.end.as_ref());
     let crashes = u64::from(summary.restart.crashes_in_row);
-    let last_exit = end.map(|end| {
-        let (code, signal) = match end.exit {
-            Some(crate::supervisor::io::Exit::Code(code)) => (Some(code), None),
-            Some(crate::supervisor::io::Exit::Signal { signal, .. }) => (None, Some(signal)),
-            None => (None, None),
-        };
-        let (class, summary) = (Some(end.class.clone()), end.summary.clone());
-        LastExit { class, code, signal, summary }
-    });
     // An end that nobody could write down.
     let is_lost = row.is_some_and(|row| row.end.is_none());
     Status {
@@ -462,7 +480,7 @@ fn of_stopped(home: &Home, kept: &Kept) -> Status {
         release: row.and_then(|row| row.release.clone()),
         crashes_in_row: Some(crashes),
         crash_loop: Some(crashes >= u64::from(crate::supervisor::restart::CRASH_LOOP)),
-        last_exit,
+        last_exit: end.map(last_exit),
         version: Some(summary.version),
         updated: summary.updated.map(Wall::rfc3339),
         checkpoint: summary.checkpoint.as_ref().map(|info| LastCheckpoint {

@@ -160,19 +160,24 @@ fn crashes(context: &Context, status: &Status, page: &mut Page) {
     let in_row = status.crashes_in_row.filter(|count| *count > 0);
     let restarts = status.restarts.filter(|_| status.phase != super::ATTACHED);
     if restarts.is_some() || in_row.is_some() {
-        let restarts = restarts.map(|count| count.to_string());
         let row = in_row.map(|count| {
-            let es = if count == 1 { "" } else { "es" };
+            // The field says of what.
+            let crashes = match (restarts.is_some(), count) {
+                (false, _) => "",
+                (true, 1) => " crash",
+                (true, _) => " crashes",
+            };
             let called = match (status.crash_loop, status.unstable) {
                 (Some(true), _) => ", a crash loop",
                 (_, Some(true)) => ", and many within an hour",
                 _ => "",
             };
             let tint = if called.is_empty() { Tint::Warn } else { Tint::Bad };
-            paint.tint(tint, &format!("{count} crash{es} in a row{called}"))
+            paint.tint(tint, &format!("{count}{crashes} in a row{called}"))
         });
-        let words: Vec<String> = restarts.into_iter().chain(row).collect();
-        let name = if status.restarts.is_some() { "restarts" } else { "crashes" };
+        let count = restarts.map(|count| count.to_string());
+        let words: Vec<String> = count.into_iter().chain(row).collect();
+        let name = if restarts.is_some() { "restarts" } else { "crashes" };
         page.field(name, words.join(", "));
     }
     if let Some(exit) = &status.last_exit {

@@ -29,6 +29,8 @@ pub struct Usage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Process {
     parent: i64,
+    /// It was stopped, by a signal or a terminal.
+    stopped: bool,
     ticks: u64,
     pages: u64,
 }
@@ -44,6 +46,12 @@ pub fn usage(agent: &str, pid: i64) -> Option<Usage> {
         group_memory_max_bytes: group.and_then(|group| group.limit),
         ..of_tree(&table, pid, units)?
     })
+}
+
+/// Whether the process was stopped, as by SIGSTOP or Ctrl-Z: it does nothing
+/// until it is let go on. What can't be seen is not.
+pub fn is_stopped(pid: i64) -> bool {
+    one(&Path::new("/proc").join(pid.to_string())).is_some_and(|process| process.stopped)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,15 +76,20 @@ fn table(proc: &Path) -> BTreeMap<i64, Process> {
     entries
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read(entry.path().join("stat")).ok()?;
-            Some((pid, parse(&String::from_utf8_lossy(&stat))?))
+            Some((pid, one(&entry.path())?))
         })
         .collect()
+}
+
+fn one(dir: &Path) -> Option<Process> {
+    let stat = std::fs::read(dir.join("stat")).ok()?;
+    parse(&String::from_utf8_lossy(&stat))
 }
 
 /// `pid (name) state ppid …`: the name may hold blanks and parentheses.
 fn parse(stat: &str) -> Option<Process> {
     /// Where numbers are, counted from the state, by proc_pid_stat(5).
+    const STATE: usize = 0;
     const PARENT: usize = 1;
     const USER_TICKS: usize = 11;
     const SYSTEM_TICKS: usize = 12;
@@ -86,6 +99,7 @@ fn parse(stat: &str) -> Option<Process> {
     let number = |at: usize| words.get(at)?.parse::<u64>().ok();
     Some(Process {
         parent: words.get(PARENT)?.parse().ok()?,
+        stopped: *words.get(STATE)? == "T",
         ticks: number(USER_TICKS)?.saturating_add(number(SYSTEM_TICKS)?),
         pages: number(PAGES)?,
     })
@@ -137,6 +151,8 @@ mod tests {
         assert_eq!(usage, expected);
         assert_eq!(of_tree(&table, 99, units), None);
         assert_eq!(parse("1 (cut"), None);
+        let stopped = parse("7 (a) T 1 1 1 0 -1 4194304 1 2 3 4 70 30 0 0 20 0 1 0 99 4096 5 1");
+        assert!(stopped.is_some_and(|process| process.stopped));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Status {
     fn absence(&self) -> Option<String> {
         let last = self.last_exit.as_ref().map(|exit| escaped(&exit.summary));
         match self.phase.as_str() {
-            UNREACHABLE => Some("its adrt does not answer".to_owned()),
+            UNREACHABLE => self.status_text.as_deref().map(escaped),
             LOST => Some("its adrt was killed".to_owned()),
             STOPPED if self.incarnation.is_none() => Some("never started".to_owned()),
             STOPPED => last,

@@ -254,3 +254,31 @@ proptest! {
         prop_assert!(kept.len() >= model.len().min(least));
     }
 }
+
+#[test]
+fn nothing_is_left_of_what_was_cleared_and_followers_go_on() {
+    let place = Place::new();
+    let log = place.log();
+    log.push(Stream::Stdout, 1, b"a secret\n");
+    flushed(&log);
+    let mut tail = Tail::new(Reader::open(&place.path()).unwrap());
+    assert_eq!(tail.more().unwrap().len(), 1);
+    log.push(Stream::Stdout, 1, b"a secret that waits\n");
+    log.clear();
+    log.line(Stream::Adrt, "cleared");
+    flushed(&log);
+    let bytes = std::fs::read(place.path()).unwrap();
+    assert!(memchr::memmem::find(&bytes, b"secret").is_none());
+    let more = tail.more().unwrap();
+    assert_eq!(more.len(), 1);
+    assert_eq!((more[0].skipped, more[0].text.as_slice()), (0, &b"cleared\n"[..]));
+
+    drop(log);
+    Log::wipe(&place.path(), "wiped").unwrap();
+    assert_eq!(place.text(), b"wiped\n");
+    assert_eq!(tail.more().unwrap().len(), 1);
+    let other = place.0.path().join("other");
+    std::fs::write(&other, "no log").unwrap();
+    assert!(Log::wipe(&other, "wiped").is_err());
+    assert_eq!(std::fs::read(&other).unwrap(), b"no log");
+}

@@ -96,6 +96,33 @@ impl Log {
         self.with(|writer, incarnation| writer.push(stream, incarnation, line.as_bytes()));
     }
 
+    /// Overwrites all that is kept. Who follows goes on with what comes.
+    pub fn clear(&self) {
+        self.with(|writer, _| writer.clear());
+    }
+
+    /// Overwrites all that is kept in a log that nobody writes, and says why
+    /// in a line. Who follows goes on with that.
+    ///
+    /// # Errors
+    /// It is no log, or can't be written.
+    pub fn wipe(path: &Path, line: &str) -> io::Result<()> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+            .open(path)?;
+        let meta = file.metadata()?;
+        let key = if meta.is_file() && meta.nlink() == 1 { key(&file)? } else { None };
+        let key = key.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is no log"))?;
+        let last = whole(&file, key)?.pop();
+        overwrite(&file)?;
+        let (next, incarnation) = last.map_or((0, 0), |last| (last.end(), last.incarnation));
+        let mut writer = Writer::new(file, key, next);
+        writer.push(Stream::Adrt, incarnation, (escape_line(line) + "\n").as_bytes())?;
+        writer.write_waiting()
+    }
+
     /// Lines are about this incarnation from now on.
     pub fn begin(&self, incarnation: u64) {
         self.lock().incarnation = incarnation;
@@ -270,6 +297,14 @@ impl Writer {
         written
     }
 
+    /// Its place stays the same, for those who follow.
+    fn clear(&mut self) -> io::Result<()> {
+        // What waits was said before, too.
+        self.open = None;
+        self.waiting.clear();
+        overwrite(&self.file)
+    }
+
     /// Writes parts one after the other, at the end of the ring and on at its
     /// beginning.
     fn write(&mut self, parts: &[&[u8]]) -> io::Result<()> {
@@ -309,6 +344,11 @@ impl Writer {
 fn padding(text_bytes: usize) -> &'static [u8] {
     const ZEROS: [u8; ALIGN] = [0; ALIGN];
     &ZEROS[..size(text_bytes) - HEAD_BYTES - text_bytes]
+}
+
+/// Nothing is left of what was in the ring.
+fn overwrite(file: &File) -> io::Result<()> {
+    file.write_all_at(&vec![0; RING_BYTES], HEADER_BYTES)
 }
 
 /// Takes the room of the whole file, so that no later write wants for it.

@@ -31,10 +31,10 @@ impl Service {
         String::from_utf8(buffer[..count].to_vec()).unwrap()
     }
 
-    /// What is said up to this, which is left out.
+    /// What is said up to a line that ends so, which is left out.
     fn until(&self, end: &str) -> Vec<String> {
         let said = std::iter::repeat_with(|| self.next());
-        said.take_while(|line| line.trim_end() != end).collect()
+        said.take_while(|line| !line.trim_end().ends_with(end)).collect()
     }
 }
 
@@ -54,7 +54,7 @@ fn with_ready_agent_nothing_else_makes_it_ready() {
     let mut puppet = service.puppets.next();
     puppet.initialize();
     puppet.wire.ask("heartbeat", r#"{"status":"warming up"}"#).unwrap();
-    let said = service.until("STATUS=warming up");
+    let said = service.until("; says: warming up");
     assert!(!has(&said, "READY=1"), "{said:?}");
     puppet.wire.ask("ready", "{}").unwrap();
     let said = service.until("READY=1");

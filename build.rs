@@ -1,9 +1,13 @@
-//! Lists the files of the Python client, so that the binary can carry them.
+//! Packs the files of the Python client, so that the binary can carry them: one
+//! after the other, compressed as one piece, and beside it a list of where each
+//! begins and what it is known by.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 const CLIENT: &str = "python/adaptive_runtime";
+/// Packed once a build, and carried by every binary.
+const PACK_LEVEL: i32 = 19;
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={CLIENT}");
@@ -12,13 +16,22 @@ fn main() -> io::Result<()> {
     let mut files = Vec::new();
     collect(&root.join(CLIENT), &mut files)?;
     files.sort();
+    let mut all = Vec::new();
     let mut list = String::from("[\n");
     for file in &files {
         let name = file.strip_prefix(root.join("python")).unwrap_or(file);
-        list += &format!("    ({:?}, include_bytes!({:?})),\n", name.display(), file.display());
+        let content = fs::read(file)?;
+        let (start, crc) = (all.len(), crc32c::crc32c(&content));
+        all.extend(content);
+        let end = all.len();
+        list += &format!(
+            "    Packed {{ name: {:?}, start: {start}, end: {end}, crc: {crc} }},\n",
+            name.display()
+        );
     }
     list += "]\n";
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    fs::write(out.join("python_client.zst"), zstd::bulk::compress(&all, PACK_LEVEL)?)?;
     fs::write(out.join("python_client.rs"), list)
 }
 

@@ -17,15 +17,29 @@ use std::path::{Path, PathBuf};
 use crate::settings::Settings;
 use crate::store::home::Home;
 
-/// Path below the package's parent directory, and content.
-const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/python_client.rs"));
+/// The files' contents one after the other, compressed: build.rs packs them.
+const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/python_client.zst"));
+
+/// What is in there, in that order.
+const FILES: &[Packed] = &include!(concat!(env!("OUT_DIR"), "/python_client.rs"));
 
 /// Tells the package that it is this copy: it steps aside for one that is
 /// installed and speaks the same protocol.
-const MARKER: (&str, &[u8]) = ("adaptive_runtime/_embedded", b"");
+const MARKER: &str = "adaptive_runtime/_embedded";
 
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+
+/// A file among the packed ones.
+struct Packed {
+    /// Its path below the package's parent directory.
+    name: &'static str,
+    /// Where its content begins and ends among the unpacked.
+    start: usize,
+    end: usize,
+    /// The content's CRC-32C: whether a file is whole is known without unpacking.
+    crc: u32,
+}
 
 /// The package, laid out.
 #[derive(Debug)]
@@ -74,25 +88,31 @@ pub fn install(settings: &Settings, home: &Home) -> io::Result<Installed> {
     Ok(Installed { place, remove: false })
 }
 
-fn files() -> impl Iterator<Item = &'static (&'static str, &'static [u8])> {
-    FILES.iter().chain([&MARKER])
-}
-
+/// Is each file there as it was packed?
 fn is_whole(dir: &Path) -> bool {
-    files().all(|(name, content)| fs::read(dir.join(name)).is_ok_and(|found| found == *content))
+    let is_same = |file: &Packed| {
+        fs::read(dir.join(file.name)).is_ok_and(|found| {
+            found.len() == file.end - file.start && crc32c::crc32c(&found) == file.crc
+        })
+    };
+    dir.join(MARKER).exists() && FILES.iter().all(is_same)
 }
 
 fn lay_out(dir: &Path) -> io::Result<()> {
-    for (name, content) in files() {
-        let path = dir.join(name);
-        if let Some(parent) = path.parent() {
-            DirBuilder::new().recursive(true).mode(DIR_MODE).create(parent)?;
-        }
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path)?;
-        file.write_all(content)?;
+    let unpacked = zstd::bulk::decompress(PACKED, FILES.last().map_or(0, |file| file.end))?;
+    for file in FILES {
+        let content = unpacked.get(file.start..file.end).ok_or(io::ErrorKind::UnexpectedEof)?;
+        write(&dir.join(file.name), content)?;
     }
-    Ok(())
+    write(&dir.join(MARKER), b"")
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(DIR_MODE).create(parent)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+    file.write_all(content)
 }
 
 /// Those of other versions of adrt: the lock is ours, so nobody uses them.
@@ -106,8 +126,59 @@ fn remove_others(parent: &Path, name: &str) {
     }
 }
 
+/// Of the contents and their names, however they were compressed.
 fn content_hash() -> u32 {
-    FILES.iter().fold(0, |crc, (name, content)| {
-        crc32c::crc32c_append(crc32c::crc32c_append(crc, name.as_bytes()), content)
+    FILES.iter().fold(0, |hash, file| {
+        let hash = crc32c::crc32c_append(hash, file.name.as_bytes());
+        crc32c::crc32c_append(hash, &file.crc.to_le_bytes())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn laid_out() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        lay_out(dir.path()).unwrap();
+        assert!(is_whole(dir.path()));
+        dir
+    }
+
+    #[test]
+    fn what_is_laid_out_is_the_package() {
+        let dir = laid_out();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+        for file in FILES {
+            let (there, here) = (dir.path().join(file.name), source.join(file.name));
+            assert_eq!(fs::read(there).unwrap(), fs::read(here).unwrap(), "{}", file.name);
+        }
+        for name in ["__init__.py", "agent.py", "py.typed", "_memory/store.py", "_embedded"] {
+            assert!(dir.path().join("adaptive_runtime").join(name).exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_lost_or_changed_a_byte_or_is_gone_is_seen() {
+        let dir = laid_out();
+        let path = dir.path().join("adaptive_runtime/agent.py");
+        let good = fs::read(&path).unwrap();
+        let mut changed = good.clone();
+        changed[good.len() / 2] ^= 1;
+        for bad in [&changed, &good[1..], &good[..good.len() - 1], &[]] {
+            fs::write(&path, bad).unwrap();
+            assert!(!is_whole(dir.path()), "{} of {} bytes", bad.len(), good.len());
+        }
+        fs::write(&path, &good).unwrap();
+        assert!(is_whole(dir.path()));
+        fs::remove_file(&path).unwrap();
+        assert!(!is_whole(dir.path()), "it is gone");
+    }
+
+    #[test]
+    fn a_package_without_its_marker_is_not_whole() {
+        let dir = laid_out();
+        fs::remove_file(dir.path().join(MARKER)).unwrap();
+        assert!(!is_whole(dir.path()));
+    }
 }

@@ -15,6 +15,9 @@ use super::world::World;
 const NOTICED_IN: Duration = Duration::from_secs(1);
 /// Deadlines on the way there.
 const DEADLINES_MAX: usize = 100_000;
+/// Excuses on the way there: a timer that goes off again and again may fill a
+/// small queue each time, and then adrt does not listen.
+const EXCUSES_MAX: usize = 50;
 
 /// What the world knows of its agent's life.
 #[derive(Default)]
@@ -94,6 +97,7 @@ impl World {
         let odds = std::mem::take(&mut self.store.odds);
         self.trace.note(|| "it falls silent".into());
         let begun = self.mono;
+        let (mut excused, mut excuses) = (self.checks.pulse.sign, 0);
         for _ in 0..DEADLINES_MAX {
             if self.hear_store() {
                 continue;
@@ -103,7 +107,14 @@ impl World {
                 continue;
             }
             let there = self.agent.as_ref().is_some_and(|agent| agent.is_alive());
-            if self.is_over() || !there || self.checks.run.hung || self.is_excused() {
+            excuses += usize::from(self.checks.pulse.sign > excused);
+            excused = self.checks.pulse.sign;
+            if excuses > EXCUSES_MAX
+                || self.is_over()
+                || !there
+                || self.checks.run.hung
+                || self.is_excused()
+            {
                 self.store.odds = odds;
                 return;
             }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{World, assert_three_lines, text};
+use crate::world::{World, assert_three_lines, text, until};
 
 #[test]
 fn status_of_a_running_and_a_stopped_agent() {
@@ -46,7 +46,11 @@ fn an_end_is_told_as_the_ledger_has_it() {
     let hangs = ["--hang-timeout", "100ms", "--", "sleep", "1000"];
     let words = [&["run", "-n", "a"], &delays[..], &hangs].concat();
     let running = world.run("a", &words, "backoff");
-    let status = running.status();
+    // The delay begins before the end is on the disk.
+    let status = until("the end on record", || {
+        let status = running.status();
+        (!status["last_exit"].is_null()).then_some(status)
+    });
     // Not that of the next one.
     assert_eq!(status["start_reason"], "first");
     assert_eq!(status["last_exit"]["class"], "hang");

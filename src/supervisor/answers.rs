@@ -393,15 +393,7 @@ impl Machine {
 
     /// Who asked by a signal has no other answer than the log.
     fn tell_of_checkpoint(&mut self, answers: &[Answer]) {
-        let taken = answers.iter().find_map(|answer| match answer {
-            Answer::Checkpoint(info) => Some(info),
-            Answer::Recalled(_)
-            | Answer::Loaded(_)
-            | Answer::Checkpoints(_)
-            | Answer::Removed { .. }
-            | Answer::Reserve(_)
-            | Answer::Work(_) => None,
-        });
+        let taken = taken(answers).next();
         let last = self.book.as_ref().and_then(Book::last_checkpoint);
         let told = match (taken, last) {
             (Some(info), _) => {
@@ -427,17 +419,22 @@ fn whole_change(after: &Doc) -> Text {
     Text::WithState { head, node: after.root.clone(), tail }
 }
 
-/// Fills in the sizes of the checkpoints made, in order.
-fn with_bytes(text: String, answers: &[Answer]) -> String {
-    let sizes = answers.iter().filter_map(|answer| match answer {
-        Answer::Checkpoint(info) => Some(info.bytes),
+/// The checkpoints that were taken, in order.
+fn taken(answers: &[Answer]) -> impl Iterator<Item = &CheckpointInfo> {
+    answers.iter().filter_map(|answer| match answer {
+        Answer::Checkpoint(info) => Some(info),
         Answer::Recalled(_)
         | Answer::Loaded(_)
         | Answer::Checkpoints(_)
         | Answer::Removed { .. }
         | Answer::Reserve(_)
         | Answer::Work(_) => None,
-    });
+    })
+}
+
+/// Fills in the sizes of the checkpoints taken, in order.
+fn with_bytes(text: String, answers: &[Answer]) -> String {
+    let sizes = taken(answers).map(|info| info.bytes);
     sizes
         .fold(text, |text, bytes| text.replacen("\"bytes\":null", &format!("\"bytes\":{bytes}"), 1))
 }

@@ -12,9 +12,7 @@ fn a_full_disk_is_repaired_and_nothing_is_lost() {
         println!("skipped: a tmpfs can't be mounted here ({errno})");
         return;
     }
-    let run = shop.open(&[]);
-    shop.order("bread");
-    shop.wait_served(1);
+    let run = shop.open_and_serve();
     let filler = shop.world.state_dir().join("camera.raw");
     let _full = std::fs::write(&filler, vec![1; 64 << 20]);
 

@@ -5,9 +5,7 @@ use crate::shop::Shop;
 #[test]
 fn a_backup_brings_back_all_of_it() {
     let shop = Shop::new();
-    let run = shop.open(&[]);
-    shop.order("bread");
-    shop.wait_served(1);
+    let run = shop.open_and_serve();
     // While it runs.
     shop.ok(&["backup", "courier", "courier.adrt"]);
     assert_eq!(run.stop().code, Some(0));
@@ -28,9 +26,7 @@ fn a_backup_brings_back_all_of_it() {
 #[test]
 fn a_copy_that_was_cut_short_is_refused() {
     let shop = Shop::new();
-    let run = shop.open(&[]);
-    shop.order("bread");
-    shop.wait_served(1);
+    let run = shop.open_and_serve();
     shop.ok(&["backup", "courier", "courier.adrt"]);
     assert_eq!(run.stop().code, Some(0));
     let whole = std::fs::read(shop.world.path("courier.adrt")).unwrap();
@@ -47,9 +43,7 @@ fn a_copy_that_was_cut_short_is_refused() {
 #[test]
 fn an_agent_moves_to_another_device() {
     let (old, new) = (Shop::new(), Shop::new());
-    let run = old.open(&[]);
-    old.order("bread");
-    old.wait_served(1);
+    let run = old.open_and_serve();
     let refused = old.page(&["backup", "courier", "moving.adrt", "--move"]);
     assert_eq!(refused.code, Some(75), "it runs: {refused:?}");
     assert!(!old.world.path("moving.adrt").exists());

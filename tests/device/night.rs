@@ -6,9 +6,7 @@ use crate::support::wait_for;
 #[test]
 fn a_crash_at_night_and_the_look_at_it_next_morning() {
     let shop = Shop::new();
-    let run = shop.open(&[]);
-    shop.order("bread");
-    shop.wait_served(1);
+    let run = shop.open_and_serve();
     // At three o'clock comes an order that the program dies of, each time.
     shop.order("poison");
     shop.order("milk");

@@ -4,16 +4,12 @@
 use serde_json::json;
 
 use crate::shop::Shop;
-use crate::support::wait_for;
+use crate::support::{Run, wait_for};
 
 #[test]
 fn an_upgrade_migrates_the_state_once() {
     let shop = Shop::new();
-    let run = shop.open(&[]);
-    shop.order("bread");
-    shop.wait_served(1);
-    shop.install("courier_2.py");
-    shop.ok(&["restart", "courier"]);
+    let run = shop.open_and_upgrade();
     shop.order("milk");
     shop.wait_served_2(2);
     // A crash afterwards does not migrate it again.
@@ -31,11 +27,7 @@ fn an_upgrade_migrates_the_state_once() {
 #[test]
 fn a_bad_release_is_rolled_back_and_nothing_is_paid_twice() {
     let shop = Shop::new();
-    let run = shop.open(&[]);
-    shop.order("bread");
-    shop.wait_served(1);
-    shop.install("courier_2.py");
-    shop.ok(&["restart", "courier"]);
+    let run = shop.open_and_upgrade();
     for order in ["milk", "cheese"] {
         shop.order(order);
     }
@@ -57,11 +49,7 @@ fn a_bad_release_is_rolled_back_and_nothing_is_paid_twice() {
 #[test]
 fn old_code_on_a_new_state_says_where_to_go_back_to() {
     let shop = Shop::new();
-    let run = shop.open(&[]);
-    shop.order("bread");
-    shop.wait_served(1);
-    shop.install("courier_2.py");
-    shop.ok(&["restart", "courier"]);
+    let run = shop.open_and_upgrade();
     shop.order("milk");
     shop.wait_served_2(2);
     // The other way round than in the book: the code first, with no word to adrt.
@@ -76,6 +64,14 @@ fn old_code_on_a_new_state_says_where_to_go_back_to() {
 }
 
 impl Shop {
+    /// Serves the first order by the first release, and goes on by the second.
+    fn open_and_upgrade(&self) -> Run {
+        let run = self.open_and_serve();
+        self.install("courier_2.py");
+        self.ok(&["restart", "courier"]);
+        run
+    }
+
     /// As [`Shop::wait_served`], in the second release's shape.
     fn wait_served_2(&self, served: u64) {
         wait_for(&format!("{served} served, told by release 2"), || {

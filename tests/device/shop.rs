@@ -40,7 +40,15 @@ impl Shop {
         self.open_by(Path::new(env!("CARGO_BIN_EXE_adrt")), options)
     }
 
-    /// The same, by an adrt of its own.
+    /// The same, once it has served the first order, for bread.
+    pub fn open_and_serve(&self) -> Run {
+        let run = self.open(&[]);
+        self.order("bread");
+        self.wait_served(1);
+        run
+    }
+
+    /// As [`Shop::open`], by an adrt of its own.
     pub fn open_by(&self, adrt: &Path, options: &[&str]) -> Run {
         let mut command = self.world.program(adrt);
         command.args(["run", "-n", "courier", "--backoff-initial", "1ms"]).args(options);

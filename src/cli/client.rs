@@ -12,12 +12,12 @@ use serde::Deserialize;
 
 use super::failure::{Failure, Kind};
 use super::manage::of_lock;
-use super::status::is_stopped;
 use super::{Context, quantity};
 use crate::protocol::error::Kind as WireKind;
 use crate::runtime::offline::{self, OfflineError};
 use crate::runtime::peer;
 pub use crate::runtime::peer::running;
+use crate::runtime::usage::is_stopped;
 use crate::store::home::Home;
 use crate::store::lock::{Holder, LockError};
 use crate::store::open::Options;

@@ -201,7 +201,7 @@ fn kill_rounds(find: impl Fn(&mut Victims)) -> usize {
 }
 
 /// All processes below `root`, without those in `spared` and below them.
-fn descendants(processes: &[Entry], root: i32, spared: &[i32]) -> Vec<Entry> {
+pub(crate) fn descendants(processes: &[Entry], root: i32, spared: &[i32]) -> Vec<Entry> {
     let mut children: HashMap<i32, Vec<&Entry>> = HashMap::new();
     for process in processes {
         children.entry(process.parent).or_default().push(process);

@@ -12,7 +12,10 @@ const FIELD_STATE: usize = 0;
 const FIELD_PARENT: usize = 1;
 const FIELD_GROUP: usize = 2;
 const FIELD_SESSION: usize = 3;
+const FIELD_USER_TICKS: usize = 11;
+const FIELD_SYSTEM_TICKS: usize = 12;
 const FIELD_START_TICKS: usize = 19;
+const FIELD_RESIDENT_PAGES: usize = 21;
 
 /// One process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +34,29 @@ pub struct Entry {
     pub zombie: bool,
 }
 
+/// What a process takes of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// It was stopped, by a signal or a terminal.
+    pub stopped: bool,
+    /// Time on processors since it was started, in clock ticks.
+    pub ticks: u64,
+    /// Pages of memory that are its now.
+    pub pages: u64,
+}
+
 /// Reads one process's entry; `None` if there is no such process.
 pub fn entry(pid: i32) -> Option<Entry> {
-    parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+    parse(pid, &line(pid)?)
+}
+
+/// Reads what a process takes; `None` if there is no such process.
+pub fn load(pid: i32) -> Option<Load> {
+    parse_load(&line(pid)?)
+}
+
+fn line(pid: i32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/stat")).ok()
 }
 
 /// Reads all processes that can be seen. One that ends meanwhile is left out.
@@ -79,12 +102,17 @@ pub fn boot_id() -> &'static str {
     })
 }
 
-/// Parses a line of /proc/PID/stat. The command's name may hold anything,
-/// blanks and parentheses too, so the fields are counted from its end.
-fn parse(pid: i32, line: &[u8]) -> Option<Entry> {
+/// The fields of a line of /proc/PID/stat. The command's name may hold
+/// anything, blanks and parentheses too, so they are counted from its end.
+fn fields(line: &[u8]) -> Option<Vec<&str>> {
     let name_end = line.iter().rposition(|byte| *byte == b')')?;
     let fields = std::str::from_utf8(line.get(name_end + 1..)?).ok()?;
-    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    Some(fields.split_ascii_whitespace().collect())
+}
+
+/// An entry, from such a line.
+pub(crate) fn parse(pid: i32, line: &[u8]) -> Option<Entry> {
+    let fields = fields(line)?;
     Some(Entry {
         pid,
         parent: fields.get(FIELD_PARENT)?.parse().ok()?,
@@ -92,6 +120,17 @@ fn parse(pid: i32, line: &[u8]) -> Option<Entry> {
         session: fields.get(FIELD_SESSION)?.parse().ok()?,
         start_ticks: fields.get(FIELD_START_TICKS)?.parse().ok()?,
         zombie: matches!(*fields.get(FIELD_STATE)?, "Z" | "X"),
+    })
+}
+
+/// What a process takes, from such a line.
+pub(crate) fn parse_load(line: &[u8]) -> Option<Load> {
+    let fields = fields(line)?;
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some(Load {
+        stopped: *fields.get(FIELD_STATE)? == "T",
+        ticks: number(FIELD_USER_TICKS)?.saturating_add(number(FIELD_SYSTEM_TICKS)?),
+        pages: number(FIELD_RESIDENT_PAGES)?,
     })
 }
 

@@ -17,9 +17,11 @@ use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::told::tell;
+use super::usage::Units;
 use crate::clock;
 use crate::metrics::{self, Figures, Format, Usage};
 use crate::output::Sink;
+use crate::process::table;
 use crate::quiet;
 use crate::store::home::Home;
 use crate::store::read::Reader;
@@ -45,23 +47,8 @@ pub fn complete(mut figures: Figures, home: &Home) -> Figures {
 
 /// What a process uses, as the kernel has it.
 fn usage(pid: i32) -> Option<Usage> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
-    usage_of(&stat, ticks as f64, u64::try_from(page).ok()?)
-}
-
-/// From the line of /proc/PID/stat: fields 14, 15 and 24 of proc(5).
-fn usage_of(stat: &str, ticks: f64, page: u64) -> Option<Usage> {
-    // A process may call itself anything, parentheses and all.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    let time = number(14)?.saturating_add(number(15)?);
-    Some(Usage {
-        resident_bytes: number(24)?.saturating_mul(page),
-        cpu_seconds: time as f64 / ticks,
-    })
+    let (load, units) = (table::load(pid)?, Units::of_system()?);
+    Some(Usage { resident_bytes: units.bytes(load), cpu_seconds: units.seconds(load) })
 }
 
 /// The file of a run.
@@ -224,12 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_is_read_whatever_a_process_calls_itself() {
-        let stat = "77 (a) b (c) S 1 77 77 0 -1 4194560 5 0 0 0 150 50 0 0 20 0 1 0 9 1000 25 \
-                    18446744073709551615";
-        let found = usage_of(stat, 100.0, 4096).unwrap();
-        assert_eq!((found.cpu_seconds, found.resident_bytes), (2.0, 25 * 4096));
-        assert_eq!(usage_of("77 (x) S 1", 100.0, 4096), None);
+    fn usage_is_that_of_the_process() {
         let us = usage(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(us.resident_bytes > 100_000, "{us:?}");
     }

@@ -16,6 +16,7 @@
 //! - `manager`: what the service manager is told.
 //! - `alerts`: the operator's command for what a person should look at.
 //! - [`metrics`]: what is measured, and the file it is kept in.
+//! - [`usage`]: what an agent's processes take of the machine.
 //! - `python_client`: the Python package carried in this binary.
 //! - `post`: events on their way to other agents.
 //! - [`rules`]: the rules file, read and read again; `text_file`: how such a
@@ -48,6 +49,7 @@ mod sources;
 mod stdin_queue;
 mod text_file;
 mod told;
+pub mod usage;
 mod variables;
 mod wire;
 
@@ -55,4 +57,4 @@ pub use attach::attach;
 pub use run::{RunError, run};
 
 pub use crate::feed::SourceError;
-pub use crate::process::cgroup::{InUse, Refusal};
+pub use crate::process::cgroup::Refusal;

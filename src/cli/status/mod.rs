@@ -9,11 +9,9 @@
 
 mod environment;
 mod page;
-mod processes;
 mod trouble;
 
 pub use environment::{Change, Environment};
-pub use processes::{Usage, is_stopped};
 
 use std::time::Duration;
 
@@ -25,6 +23,7 @@ use super::json::array;
 use super::output::Tint;
 use super::{Context, DONE, agent, client, list, logs, past};
 use crate::clock::{self, Wall};
+use crate::runtime::usage::{self, Usage};
 use crate::store::home::Home;
 use crate::store::ledger::{IncarnationEnding, IncarnationRow};
 use crate::store::lock::Holder;
@@ -422,7 +421,7 @@ fn of_running(home: &Home, holder: &Holder) -> Status {
     status.adrt_pid = (holder.pid > 0).then_some(holder.pid.into());
     // Of an attached one adrt knows only who started it.
     let own = status.pid.filter(|_| status.phase != ATTACHED);
-    status.usage = own.and_then(|pid| processes::usage(home.agent(), pid));
+    status.usage = own.and_then(|pid| usage::usage(home.agent(), pid));
     let Some(kept) = kept else { return status };
     told_by_ledger(&mut status, &kept.newest);
     if status.updated.is_none() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::point;
+use super::document::point;
 use crate::cli::Context;
 use crate::cli::output::{Page, Tint};
 use crate::cli::text::escaped;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::document::point;
 use super::trouble::{counted_to_the_end, number};
-use super::{Health, Inbox, Rules, Status, Usage, point};
+use super::{Health, Inbox, Rules, Status};
 use crate::cli::Context;
 use crate::cli::logs::{self, Line};
 use crate::cli::output::{Page, Tint};
 use crate::cli::text::{bytes, clipped, counted, escaped, span};
+use crate::runtime::usage::Usage;
 
 /// Columns of a page that its names take, with the blanks around them.
 const NAMES_WIDTH: usize = 16;
